@@ -1,0 +1,1 @@
+//! The machine owner's program: keeps one installation up to date.

@@ -1,0 +1,1 @@
+//! The admin's program: collects and verifies installations' logs.

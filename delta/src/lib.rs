@@ -1,0 +1,1 @@
+//! Deltas between files: bytes in, bytes out.

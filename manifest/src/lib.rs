@@ -1,0 +1,10 @@
+//! Updraft's values: metadata, releases, credentials, plans and the audit
+//! format. Values in, values out.
+//!
+//! Touches no clock, disk, network, environment or randomness: all of these
+//! come in as arguments.
+
+pub mod content;
+pub mod key;
+pub mod name;
+pub mod time;

@@ -1,0 +1,1 @@
+//! Updraft on disk: repositories, slots, objects and logs.

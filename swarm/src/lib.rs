@@ -1,0 +1,1 @@
+//! Updraft on the network: an authenticated swarm that moves objects.

@@ -1,0 +1,1 @@
+//! Updraft's journeys and demo: everything together.
