@@ -4,7 +4,9 @@
 //! Touches no clock, disk, network, environment or randomness: all of these
 //! come in as arguments.
 
+pub mod admission;
 pub mod content;
 pub mod key;
 pub mod name;
+pub mod testing;
 pub mod time;

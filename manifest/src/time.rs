@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Seconds since 1970-01-01T00:00:00Z, between the years 1970 and 9999.
@@ -14,6 +16,9 @@ pub struct UnixTime(u64);
 
 /// The last second of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
+
+// A civil time, because the zoned kind ends a day before the year 9999 does.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// A text that is not a time in the one accepted form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,8 +62,8 @@ impl UnixTime {
 
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = i64::try_from(self.0).expect("the year 9999 fits");
-        let time = jiff::Timestamp::from_second(seconds).expect("the year 9999 is in range");
+        let since = SignedDuration::from_secs(i64::try_from(self.0).expect("the year 9999 fits"));
+        let time = EPOCH.checked_add(since).expect("the year 9999 is in range");
         write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%SZ"))
     }
 }
@@ -85,8 +90,8 @@ impl FromStr for UnixTime {
         if text.len() != 20 || !shape {
             return Err(refused());
         }
-        let time: jiff::Timestamp = text.parse().map_err(|_| refused())?;
-        let seconds = u64::try_from(time.as_second()).map_err(|_| refused())?;
+        let time: DateTime = text[..19].parse().map_err(|_| refused())?;
+        let seconds = u64::try_from(time.duration_since(EPOCH).as_secs()).map_err(|_| refused())?;
         let time = Self::from_seconds(seconds);
         // A leap second or a 24th hour would come back as another text.
         if time.to_string() == text { Ok(time) } else { Err(refused()) }
