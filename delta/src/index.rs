@@ -1,0 +1,238 @@
+//! Finds where bytes occurred before: a suffix array over all sources.
+//!
+//! Promises the longest match of a pattern, and among equally long ones the
+//! one nearest to where the last match leads. Knows nothing of segments or of
+//! what a match is worth.
+
+use std::borrow::Cow;
+
+use libsais::SuffixArrayConstruction;
+
+use crate::limits::MAX_WINDOW_BYTES;
+
+/// Matches are compared this far; what is longer is grown by the matcher.
+///
+/// Without it, text that repeats itself costs its length at every position.
+pub(crate) const COMPARED_BYTES: usize = 4096;
+
+/// How many equally long matches are looked at on either side.
+const NEIGHBOURS: usize = 12;
+
+/// All sources in one text, and the order of its suffixes.
+pub(crate) struct Index<'a> {
+    text: Cow<'a, [u8]>,
+    /// Where each source ends in the text.
+    ends: Vec<usize>,
+    /// Where the suffixes start, in the order of their bytes.
+    suffixes: Vec<i32>,
+    /// Where in `suffixes` those begin that start with these two bytes or larger ones.
+    buckets: Vec<u32>,
+}
+
+/// Old bytes equal to the first bytes of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Match {
+    /// Where they stand in the text.
+    pub(crate) at: usize,
+    /// How many are equal, counted up to `COMPARED_BYTES`.
+    pub(crate) len: usize,
+}
+
+/// The sources are too long for one suffix array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the sources have {found} bytes, one window holds at most {MAX_WINDOW_BYTES}")]
+pub struct WindowTooLarge {
+    /// The bytes of all sources.
+    pub found: usize,
+}
+
+impl<'a> Index<'a> {
+    /// Sorts the suffixes of all `sources` together.
+    pub(crate) fn new(sources: &[&'a [u8]]) -> Result<Self, WindowTooLarge> {
+        let found = sources.iter().fold(0usize, |sum, source| sum.saturating_add(source.len()));
+        if found > MAX_WINDOW_BYTES {
+            return Err(WindowTooLarge { found });
+        }
+        let text = match sources {
+            [only] => Cow::Borrowed(*only),
+            several => Cow::Owned(several.concat()),
+        };
+        let mut end = 0;
+        let ends = sources.iter().map(|source| {
+            end += source.len();
+            end
+        });
+        let ends = ends.collect();
+        let suffixes = if text.is_empty() { Vec::new() } else { sorted_suffixes(&text) };
+        let buckets = bucket_starts(&text);
+        Ok(Self { text, ends, suffixes, buckets })
+    }
+
+    /// The bytes of all sources.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Which source holds the byte at `at`.
+    pub(crate) fn source_of(&self, at: usize) -> usize {
+        self.ends.partition_point(|&end| end <= at)
+    }
+
+    /// Where `source` stands in the text.
+    pub(crate) fn span(&self, source: usize) -> std::ops::Range<usize> {
+        let start = if source == 0 { 0 } else { self.ends[source - 1] };
+        start..self.ends[source]
+    }
+
+    /// The longest match of the first bytes of `pattern`; of several, one near to `expected`.
+    pub(crate) fn longest(&self, pattern: &[u8], expected: usize) -> Match {
+        let pattern = &pattern[..pattern.len().min(COMPARED_BYTES)];
+        let [first, second, ..] = *pattern else {
+            return Match::default();
+        };
+        let key = usize::from(first) << 8 | usize::from(second);
+        let (mut low, mut high) = (self.buckets[key] as usize, self.buckets[key + 1] as usize);
+        if low == high {
+            return Match::default();
+        }
+        let (start, end) = (low, high);
+        // All suffixes between share as many bytes with the pattern as both borders do.
+        let (mut low_common, mut high_common) = (0, 0);
+        let mut best = Match::default();
+        let mut best_rank = low;
+        while low < high {
+            let middle = low.midpoint(high);
+            let at = self.suffixes[middle] as usize;
+            let suffix = &self.text[at..];
+            let common = common_bytes(suffix, pattern, low_common.min(high_common));
+            if common > best.len {
+                best = Match { at, len: common };
+                best_rank = middle;
+            }
+            if common == pattern.len() {
+                break;
+            }
+            if common == suffix.len() || suffix[common] < pattern[common] {
+                low = middle + 1;
+                low_common = common;
+            } else {
+                high = middle;
+                high_common = common;
+            }
+        }
+        self.nearest(best, best_rank, start..end, expected)
+    }
+
+    /// Among the matches as long as `best`, which stands at `rank`, the one nearest to `expected`.
+    fn nearest(
+        &self,
+        best: Match,
+        rank: usize,
+        bucket: std::ops::Range<usize>,
+        expected: usize,
+    ) -> Match {
+        if best.at == expected || best.len < 2 {
+            return best;
+        }
+        let matched = &self.text[best.at..best.at + best.len];
+        let equal = |&&at: &&i32| self.text[at as usize..].starts_with(matched);
+        let below = self.suffixes[bucket.start..rank].iter().rev().take(NEIGHBOURS);
+        let above = self.suffixes[rank..bucket.end].iter().take(NEIGHBOURS);
+        let candidates = below.take_while(equal).chain(above.take_while(equal));
+        let nearest =
+            candidates.map(|&at| at as usize).min_by_key(|at| (at.abs_diff(expected), *at));
+        Match { at: nearest.unwrap_or(best.at), len: best.len }
+    }
+}
+
+/// How many of the first bytes are equal, the first `known` being known to be.
+pub(crate) fn common_bytes(left: &[u8], right: &[u8], known: usize) -> usize {
+    let len = left.len().min(right.len());
+    let (left, right) = (&left[known..len], &right[known..len]);
+    let (left_words, _) = left.as_chunks::<8>();
+    let (right_words, _) = right.as_chunks::<8>();
+    let mut common = 0;
+    for (left, right) in left_words.iter().zip(right_words) {
+        let difference = u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right);
+        if difference != 0 {
+            return known + common + difference.trailing_zeros() as usize / 8;
+        }
+        common += 8;
+    }
+    let rest = left[common..].iter().zip(&right[common..]);
+    known + common + rest.take_while(|(left, right)| left == right).count()
+}
+
+fn sorted_suffixes(text: &[u8]) -> Vec<i32> {
+    SuffixArrayConstruction::for_text(text)
+        .in_owned_buffer32()
+        .single_threaded()
+        .run()
+        .expect("a window is shorter than i32::MAX, and its memory was taken")
+        .into_vec()
+}
+
+fn bucket_starts(text: &[u8]) -> Vec<u32> {
+    let mut starts = vec![0u32; 65536 + 1];
+    for pair in text.windows(2) {
+        starts[(usize::from(pair[0]) << 8 | usize::from(pair[1])) + 1] += 1;
+    }
+    // The last suffix has one byte and sorts before all that continue with another.
+    if let Some(&last) = text.last() {
+        starts[(usize::from(last) << 8) + 1] += 1;
+    }
+    for key in 0..65536 {
+        starts[key + 1] += starts[key];
+    }
+    starts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_match_is_found() {
+        let index = Index::new(&[b"the quick brown fox", b"quick brown bears"]).unwrap();
+        assert_eq!(index.longest(b"quick brown bird", 0), Match { at: 19, len: 13 });
+        assert_eq!(index.longest(b"zebra", 0).len, 0);
+        assert_eq!(index.source_of(18), 0);
+        assert_eq!(index.source_of(19), 1);
+        assert_eq!(index.span(1), 19..36);
+    }
+
+    #[test]
+    fn of_equal_matches_the_nearest_is_taken() {
+        let index = Index::new(&[b"abcd--abcd--abcd--abcd"]).unwrap();
+        for expected in [0, 6, 12, 18] {
+            assert_eq!(index.longest(b"abcd!", expected), Match { at: expected, len: 4 });
+        }
+    }
+
+    #[test]
+    fn every_suffix_finds_itself() {
+        let text = b"mississippi mississippi banana\0\0\0\xff\xff";
+        let index = Index::new(&[text]).unwrap();
+        for at in 0..text.len() - 1 {
+            assert_eq!(index.longest(&text[at..], at), Match { at, len: text.len() - at });
+        }
+    }
+
+    #[test]
+    fn nothing_is_found_in_nothing() {
+        let index = Index::new(&[]).unwrap();
+        assert_eq!(index.longest(b"abc", 0), Match::default());
+    }
+
+    #[test]
+    fn common_bytes_are_counted_across_words() {
+        let left = [7u8; 40];
+        for differing in 0..40 {
+            let mut right = left;
+            right[differing] = 8;
+            for known in [0, differing / 2] {
+                assert_eq!(common_bytes(&left, &right, known), differing);
+            }
+        }
+    }
+}

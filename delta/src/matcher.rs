@@ -1,0 +1,168 @@
+//! Which old bytes a piece is most like: exact matches, grown over differences.
+//!
+//! The scan is that of Colin Percival's bsdiff: a new match is taken where it
+//! is clearly longer than going on with the last one, and both then grow
+//! towards each other over bytes that differ, as long as more than half are
+//! equal. Promises segments in the order of the piece, none overlapping
+//! another. Knows nothing of what a segment costs; see `selection`.
+
+use crate::index::{COMPARED_BYTES, Index, common_bytes};
+use crate::segment::Segment;
+
+/// A new match must have this many bytes more than going on with the last one.
+const MATCH_GAIN: usize = 8;
+
+/// Where the last match goes on for this long, no other is looked for.
+const CONTENT_WITH: usize = 32;
+
+/// How far a segment grows over bytes that only get worse.
+const MAX_DECLINE: isize = 4096;
+
+/// The runs of `piece` that resemble old bytes.
+pub(crate) fn segments(index: &Index<'_>, piece: &[u8]) -> Vec<Segment> {
+    let mut scan = Scan { index, old: index.text(), new: piece, at: 0, last: None };
+    let mut found = Vec::new();
+    while let Some(next) = scan.next_match() {
+        let (ended, begun) = scan.grown(Some(next));
+        found.extend(ended);
+        scan.last = Some(begun.expect("a match was given"));
+    }
+    found.extend(scan.grown(None).0);
+    found
+}
+
+struct Scan<'a> {
+    index: &'a Index<'a>,
+    old: &'a [u8],
+    new: &'a [u8],
+    /// How far the piece has been scanned.
+    at: usize,
+    /// Where the last match begins, grown backwards.
+    last: Option<Start>,
+}
+
+/// A place in the piece and its old counterpart.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    new: usize,
+    old: usize,
+}
+
+impl Scan<'_> {
+    /// Whether the byte at `new` is the one the last match would lead to.
+    fn goes_on(&self, new: usize) -> bool {
+        let old = self.last.map(|last| last.old + (new - last.new));
+        old.and_then(|old| self.old.get(old)) == Some(&self.new[new])
+    }
+
+    /// How many bytes from `self.at` on are those the last match leads to.
+    fn going_on(&self) -> usize {
+        let Some(last) = self.last else { return 0 };
+        let old = last.old + (self.at - last.new);
+        self.old.get(old..).map_or(0, |old| common_bytes(old, &self.new[self.at..], 0))
+    }
+
+    /// The next match that is better than going on with the last, and moves behind it.
+    fn next_match(&mut self) -> Option<Start> {
+        let mut scored_to = self.at;
+        let mut score = 0usize;
+        while self.at < self.new.len() {
+            let expected = self.last.map_or(0, |last| last.old + (self.at - last.new));
+            let mut found = self.index.longest(&self.new[self.at..], expected);
+            if found.len == COMPARED_BYTES {
+                found.len = common_bytes(&self.old[found.at..], &self.new[self.at..], found.len);
+            }
+            while scored_to < self.at + found.len {
+                score += usize::from(self.goes_on(scored_to));
+                scored_to += 1;
+            }
+            if found.len > score + MATCH_GAIN {
+                let start = Start { new: self.at, old: found.at };
+                self.at += found.len;
+                return Some(start);
+            }
+            if found.len == score && found.len > 0 {
+                self.at += found.len.max(self.going_on());
+                (scored_to, score) = (self.at, 0);
+                continue;
+            }
+            score -= usize::from(scored_to > self.at && self.goes_on(self.at));
+            self.at += 1;
+            scored_to = scored_to.max(self.at);
+            let going_on = self.going_on();
+            if going_on >= CONTENT_WITH {
+                self.at += going_on;
+                (scored_to, score) = (self.at, 0);
+            }
+        }
+        None
+    }
+
+    /// Grows the last match forwards and `next` backwards until they meet.
+    ///
+    /// Gives the segment of the last, and where `next` now begins.
+    fn grown(&self, next: Option<Start>) -> (Option<Segment>, Option<Start>) {
+        let limit = next.map_or(self.new.len(), |next| next.new);
+        let mut forward = self.last.map_or(0, |last| self.forward(last, limit));
+        let floor = self.last.map_or(0, |last| last.new);
+        let mut backward = next.map_or(0, |next| self.backward(next, floor));
+        if let (Some(last), Some(next)) = (self.last, next) {
+            let overlap = (last.new + forward + backward).saturating_sub(next.new);
+            if overlap > 0 {
+                let kept = self.best_cut(last, next, forward - overlap, overlap);
+                forward -= overlap - kept;
+                backward = backward.saturating_sub(kept);
+            }
+        }
+        let ended = self.last.filter(|_| forward > 0);
+        let ended = ended.map(|last| Segment { new: last.new, old: last.old, len: forward });
+        let begun = next.map(|next| Start { new: next.new - backward, old: next.old - backward });
+        (ended, begun)
+    }
+
+    /// How far the match at `start` grows forwards, at most up to `limit` in the piece.
+    fn forward(&self, start: Start, limit: usize) -> usize {
+        let old = &self.old[start.old..];
+        let new = &self.new[start.new..limit];
+        grow(old.iter().zip(new))
+    }
+
+    /// How far the match at `start` grows backwards, at most down to `floor` in the piece.
+    fn backward(&self, start: Start, floor: usize) -> usize {
+        let old = &self.old[..start.old];
+        let new = &self.new[floor..start.new];
+        grow(old.iter().rev().zip(new.iter().rev()))
+    }
+
+    /// How many of the `overlap` bytes, `skipped` behind `last`, it should keep.
+    fn best_cut(&self, last: Start, next: Start, skipped: usize, overlap: usize) -> usize {
+        let (mut score, mut best_score, mut kept) = (0isize, 0isize, 0);
+        for index in 0..overlap {
+            let new = last.new + skipped + index;
+            let of_last = self.old[last.old + skipped + index] == self.new[new];
+            let of_next = self.old[next.old - (next.new - new)] == self.new[new];
+            score += isize::from(of_last) - isize::from(of_next);
+            if score > best_score {
+                best_score = score;
+                kept = index + 1;
+            }
+        }
+        kept
+    }
+}
+
+/// The length at which equal bytes most outnumber differing ones.
+fn grow<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>) -> usize {
+    let (mut score, mut best_score, mut best_len) = (0isize, 0isize, 0);
+    for (index, (old, new)) in pairs.enumerate() {
+        score += if old == new { 1 } else { -1 };
+        if score > best_score {
+            best_score = score;
+            best_len = index + 1;
+        }
+        if score < best_score - MAX_DECLINE {
+            break;
+        }
+    }
+    best_len
+}
