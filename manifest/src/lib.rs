@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod content;
+pub mod example_keys;
 pub mod key;
 pub mod name;
 pub mod testing;
