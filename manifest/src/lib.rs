@@ -9,5 +9,6 @@ pub mod content;
 pub mod example_keys;
 pub mod key;
 pub mod name;
+pub mod release;
 pub mod testing;
 pub mod time;
