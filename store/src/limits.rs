@@ -1,0 +1,25 @@
+//! How large and how many the things on disk may be.
+
+/// Longest private key file, in bytes.
+pub const KEY_FILE_BYTES: u64 = 16 << 10;
+
+/// Longest object, in bytes: a manifest; pieces and deltas are far shorter.
+pub const OBJECT_BYTES: u64 = 64 << 20;
+
+/// Longest metadata file in the trusted directory or a repository, in bytes.
+pub const METADATA_BYTES: u64 = 8 << 20;
+
+/// Most files in a trusted directory.
+pub const TRUSTED_FILES: usize = 4096;
+
+/// Longest target file of a repository, in bytes.
+pub const TARGET_BYTES: u64 = 64 << 20;
+
+/// Most entries of a tree.
+pub const TREE_ENTRIES: usize = 1 << 20;
+
+/// Deepest directory of a tree.
+pub const TREE_DEPTH: usize = 128;
+
+/// Largest zstd window, as a power of two: 1 MiB.
+pub const FRAME_WINDOW_LOG: u32 = 20;
