@@ -1,0 +1,91 @@
+//! The house stands as ARCHITECTURE.md draws it: imports point down only.
+
+use std::collections::BTreeMap;
+
+use cargo_metadata::{Metadata, MetadataCommand, Package};
+
+/// Every room and its floor. Rooms on one floor never import each other.
+const FLOORS: [(&str, u8); 8] = [
+    ("updraft-delta", 0),
+    ("updraft-manifest", 1),
+    ("updraft-store", 2),
+    ("updraft-swarm", 2),
+    ("updraft-publisher", 3),
+    ("updraft-agent", 3),
+    ("updraft-auditor", 3),
+    ("updraft-tests", 4),
+];
+
+/// What only one room may know: (a dependency, the room).
+const KEPT_IN: [(&str, &str); 3] = [
+    ("libp2p", "updraft-swarm"),
+    ("mdns-sd", "updraft-swarm"),
+    ("libsais", "updraft-delta"),
+];
+
+/// What the two lowest rooms must not even link: clocks, disks, networks, chance.
+const IMPURE: [&str; 8] =
+    ["tokio", "libp2p", "reqwest", "rustix", "getrandom", "rand", "walkdir", "tempfile"];
+
+fn workspace() -> Metadata {
+    MetadataCommand::new().no_deps().exec().expect("cargo describes its own workspace")
+}
+
+/// What a package imports when it is built, not when it is tested.
+fn imports(package: &Package) -> impl Iterator<Item = &str> {
+    let built = package.dependencies.iter();
+    let built = built.filter(|d| d.kind == cargo_metadata::DependencyKind::Normal);
+    built.map(|dependency| dependency.name.as_str())
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    let floors: BTreeMap<&str, u8> = FLOORS.into();
+    let workspace = workspace();
+    let rooms: Vec<&str> = workspace.packages.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(rooms.len(), floors.len(), "{rooms:?}");
+    assert!(rooms.iter().all(|room| floors.contains_key(room)), "{rooms:?}");
+}
+
+#[test]
+fn imports_point_down_only() {
+    let floors: BTreeMap<&str, u8> = FLOORS.into();
+    let mut seen = 0;
+    for package in &workspace().packages {
+        let floor = floors[package.name.as_str()];
+        // Tests of a room may not reach up either: dependencies of every kind count.
+        for dependency in &package.dependencies {
+            if let Some(&below) = floors.get(dependency.name.as_str()) {
+                seen += 1;
+                assert!(
+                    below < floor,
+                    "{} (floor {floor}) imports {} (floor {below})",
+                    package.name,
+                    dependency.name
+                );
+            }
+        }
+    }
+    assert!(seen >= 10, "only {seen} imports between rooms were found");
+}
+
+#[test]
+fn what_one_room_knows_no_other_imports() {
+    for package in &workspace().packages {
+        for (dependency, room) in KEPT_IN {
+            let knows = imports(package).any(|name| name == dependency);
+            assert!(!knows || package.name.as_str() == room, "{} knows {dependency}", package.name);
+        }
+    }
+}
+
+#[test]
+fn the_lowest_rooms_are_pure() {
+    for package in &workspace().packages {
+        if matches!(package.name.as_str(), "updraft-delta" | "updraft-manifest") {
+            for name in imports(package) {
+                assert!(!IMPURE.contains(&name), "{} imports {name}", package.name);
+            }
+        }
+    }
+}
