@@ -5,6 +5,7 @@
 //! come in as arguments.
 
 pub mod admission;
+pub mod audit;
 pub mod canonical;
 pub mod content;
 pub mod example_keys;
