@@ -1,0 +1,189 @@
+//! The patch from one base: a delta for each piece of the files it lacks.
+//!
+//! Sources are the base's files that the release no longer has: what is
+//! unchanged or only moved needs no delta and serves none. Old bytes come
+//! from the repository's own pieces, new ones from the tree.
+
+use std::collections::HashMap;
+
+use delta::{EncodeError, Encoder, FormatError, Options, Source, Target};
+use manifest::content::ContentId;
+use manifest::release::changes::{Changes, Tally};
+use manifest::release::layout::Shape;
+use manifest::release::manifest::ReleaseManifest;
+use manifest::release::patch::{DeltaRow, PatchManifest, PatchSource, patch_layout};
+use store::repository::{Repository, RepositoryError};
+
+use crate::build::old::{OldError, old_files};
+use crate::build::tree::{SourceError, SourceTree};
+use crate::build::windows::{Job, Window, windows};
+use crate::limits::{TARGET_BATCH_BYTES, WINDOW_BYTES};
+use crate::progress::{Progress, Stage};
+
+/// A patch whose deltas are in the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutPatch {
+    /// The patch.
+    pub manifest: PatchManifest,
+    /// What its distinct deltas weigh on the wire.
+    pub delta_bytes: u64,
+    /// How many distinct deltas it has.
+    pub delta_count: usize,
+    /// What became of the files.
+    pub tally: Tally,
+}
+
+/// A patch that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DeltaError {
+    /// The base's bytes are not to be had.
+    #[error(transparent)]
+    Old(#[from] OldError),
+    /// The release's bytes are not to be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The encoder refuses.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The encoder made something that cannot be read.
+    #[error("a delta that was just made cannot be read: {0}")]
+    Format(#[from] FormatError),
+    /// The repository does not take a delta.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+}
+
+/// Makes the patch from `base` to `release` (each with its manifest's id),
+/// whose files are in `source`, and puts its deltas into `repository`.
+///
+/// # Errors
+/// [`DeltaError`]; what was put until then harms nobody.
+pub fn put_patch(
+    base: (ContentId, &ReleaseManifest),
+    release: (ContentId, &ReleaseManifest),
+    source: &SourceTree,
+    repository: &Repository,
+    options: &Options,
+    progress: &Progress,
+) -> Result<PutPatch, DeltaError> {
+    let (old, new) = (base.1.tree(), release.1.tree());
+    let changes = Changes::between(old, new);
+    let shapes = patch_layout(release.1, &changes).shapes;
+    let total = shapes.iter().map(|shape| u64::from(shape.len)).sum();
+    let stage = progress.stage(format!("deltas from {}", base.1.about().version), total);
+
+    let mut sources = Sources::default();
+    let mut rows: Vec<Option<DeltaRow>> = vec![None; shapes.len()];
+    for window in windows(old, &changes.gone, new, &shapes, WINDOW_BYTES) {
+        if window.jobs.is_empty() {
+            continue;
+        }
+        let loaded = load(&window, base.1, repository)?;
+        let read = loaded.iter().map(|(id, bytes)| Source { id: *id.as_bytes(), bytes });
+        let encoder = Encoder::new(read.collect(), options)?;
+        let known: HashMap<[u8; 32], &Vec<u32>> =
+            loaded.iter().map(|(id, _)| *id.as_bytes()).zip(&window.sources).collect();
+        for batch in batches(&window.jobs) {
+            for (shape, delta) in encode(&encoder, batch, &shapes, source, &stage)? {
+                let object = ContentId::of(&delta);
+                repository.put_object(object, &delta)?;
+                let named = delta::header(&delta)?.sources;
+                let named = named.iter().map(|named| sources.place(known[&named.id]));
+                rows[shape] = Some(DeltaRow {
+                    object,
+                    len: u32::try_from(delta.len()).expect("a delta is little over a piece"),
+                    sources: named.collect(),
+                });
+            }
+        }
+    }
+    let deltas: Option<Vec<DeltaRow>> = rows.into_iter().collect();
+    let deltas = deltas.expect("each shape is in one job of one window");
+    let distinct: HashMap<ContentId, u64> =
+        deltas.iter().map(|row| (row.object, u64::from(row.len))).collect();
+    Ok(PutPatch {
+        delta_bytes: distinct.values().sum(),
+        delta_count: distinct.len(),
+        tally: changes.tally(old, new),
+        manifest: PatchManifest { base: base.0, release: release.0, sources: sources.used, deltas },
+    })
+}
+
+/// The sources that deltas really read, numbered as they are first named.
+#[derive(Default)]
+struct Sources {
+    used: Vec<PatchSource>,
+    places: HashMap<u32, u32>,
+}
+
+impl Sources {
+    fn place(&mut self, rows: &[u32]) -> u32 {
+        // A row is in one source only, so its first row names it.
+        *self.places.entry(rows[0]).or_insert_with(|| {
+            self.used.push(PatchSource { rows: rows.to_vec() });
+            u32::try_from(self.used.len() - 1).expect("a patch has at most 65,536 sources")
+        })
+    }
+}
+
+/// The bytes of a window's sources, each with its id.
+fn load(
+    window: &Window,
+    base: &ReleaseManifest,
+    repository: &Repository,
+) -> Result<Vec<(ContentId, Vec<u8>)>, OldError> {
+    let mut files = old_files(base, &window.sources.concat(), repository)?;
+    let loaded = window.sources.iter().map(|rows| {
+        let mut bytes = Vec::new();
+        for row in rows {
+            let file = files.remove(row).expect("every row was asked for, once");
+            if bytes.is_empty() { bytes = file } else { bytes.extend_from_slice(&file) }
+        }
+        (ContentId::of(&bytes), bytes)
+    });
+    Ok(loaded.collect())
+}
+
+/// Jobs whose bytes are held at once.
+fn batches(jobs: &[Job]) -> Vec<&[Job]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, job) in jobs.iter().enumerate() {
+        if index > start && bytes + job.bytes > TARGET_BATCH_BYTES {
+            batches.push(&jobs[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += job.bytes;
+    }
+    batches.push(&jobs[start..]);
+    batches
+}
+
+/// The deltas of a batch, each with the index of its shape.
+fn encode(
+    encoder: &Encoder<'_>,
+    batch: &[Job],
+    shapes: &[Shape],
+    source: &SourceTree,
+    stage: &Stage,
+) -> Result<Vec<(usize, Vec<u8>)>, SourceError> {
+    let mut loaded: Vec<(Vec<u8>, Vec<usize>)> = Vec::with_capacity(batch.len());
+    for job in batch {
+        let shapes = &shapes[job.first..job.first + job.count];
+        let mut bytes = Vec::new();
+        // A cut file stands in each of its shapes, a packed one in one.
+        for part in shapes.iter().flat_map(|shape| &shape.parts).filter(|part| part.offset == 0) {
+            bytes.append(&mut source.bytes(part.row)?);
+        }
+        let ends = shapes.iter().scan(0, |end, shape| {
+            *end += shape.len as usize;
+            Some(*end)
+        });
+        loaded.push((bytes, ends.collect()));
+    }
+    let targets: Vec<Target<'_>> =
+        loaded.iter().map(|(bytes, piece_ends)| Target { bytes, piece_ends }).collect();
+    let made = encoder.encode(&targets, &|bytes| stage.advance(bytes));
+    let numbered = batch.iter().zip(made).flat_map(|(job, deltas)| (job.first..).zip(deltas));
+    Ok(numbered.collect())
+}

@@ -1,0 +1,64 @@
+//! The bytes of an earlier release, made again from its pieces.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use manifest::content::ContentId;
+use manifest::release::manifest::ReleaseManifest;
+use store::repository::{Repository, RepositoryError};
+
+/// Old bytes that the repository no longer has.
+#[derive(Debug, thiserror::Error)]
+pub enum OldError {
+    /// A piece of the old release is gone.
+    #[error("the repository lacks piece {piece} of {version}; use fewer --bases")]
+    Missing {
+        /// The piece.
+        piece: ContentId,
+        /// The release it belongs to.
+        version: String,
+    },
+    /// The repository cannot give it.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+}
+
+/// The bytes of the files in `rows` of a release whose pieces are in
+/// `repository`, by row.
+///
+/// # Errors
+/// [`OldError`].
+///
+/// # Panics
+/// If a row is not a file of the release.
+pub fn old_files(
+    release: &ReleaseManifest,
+    rows: &[u32],
+    repository: &Repository,
+) -> Result<BTreeMap<u32, Vec<u8>>, OldError> {
+    let wanted: BTreeSet<u32> = rows.iter().copied().collect();
+    let mut files: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+    for &row in &wanted {
+        let (size, _) = release.tree().entries()[row as usize].file().expect("rows of files");
+        let size = usize::try_from(size).expect("what is encoded fits in memory");
+        files.insert(row, Vec::with_capacity(size));
+    }
+    for piece in release.pieces() {
+        if !piece.shape.parts.iter().any(|part| wanted.contains(&part.row)) {
+            continue;
+        }
+        let bytes = repository.object(piece.id)?.ok_or_else(|| OldError::Missing {
+            piece: piece.id,
+            version: release.about().version.to_string(),
+        })?;
+        let mut rest = bytes.as_slice();
+        for part in &piece.shape.parts {
+            let (run, after) = rest.split_at(part.len as usize);
+            // The runs of a file come in the order of the pieces.
+            if let Some(file) = files.get_mut(&part.row) {
+                file.extend_from_slice(run);
+            }
+            rest = after;
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,19 @@
+//! How much the publisher holds at once, and what it takes from strangers.
+
+/// Pieces that are read before they are packed, 1 MiB each at most.
+pub const PIECE_BATCH: usize = 64;
+
+/// Old bytes that one encoder reads; it needs about six times as much memory.
+pub const WINDOW_BYTES: u64 = 512 << 20;
+
+/// New bytes that are held while their deltas are made.
+pub const TARGET_BATCH_BYTES: u64 = 128 << 20;
+
+/// Small old files that deltas read together, in bytes.
+pub const SOURCE_PACK_BYTES: u64 = 1 << 20;
+
+/// Earlier releases that deltas may be made from.
+pub const BASES: usize = 32;
+
+/// A JSON file of the home, in bytes.
+pub const NOTE_BYTES: u64 = 16 << 20;
