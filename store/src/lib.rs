@@ -4,18 +4,33 @@
 //! stated at the place, and every step of it bears a name at which a test may
 //! cut it short ([`steps`]).
 //!
-//! - [`atomic`], [`disk`], [`frame`], [`keyfile`]: single files.
-//! - [`repository`]: the vendor's side, served to the world as it lies there.
-//! - [`tree`]: a directory as the entries of a release.
-//! - [`objects`], [`trusted`]: what an agent holds and what it believes.
+//! - [`atomic`], [`disk`], [`frame`], [`keyfile`], [`lock`], [`space`]: what
+//!   every program needs of a disk.
+//! - [`tree`], [`repository`]: the vendor's side, a directory as the files of
+//!   a release and what mirrors serve.
+//! - [`slots`], [`stage`], [`installed`]: where releases live, how one comes
+//!   there, and whether it still is what it was.
+//! - [`objects`], [`trusted`], [`journal`], [`log`]: what an agent holds,
+//!   believes, remembers and tells.
 
 pub mod atomic;
+mod beneath;
 pub mod disk;
 pub mod frame;
+pub mod installed;
+pub mod journal;
 pub mod keyfile;
 pub mod limits;
+pub mod lock;
+pub mod log;
 pub mod objects;
 pub mod repository;
+pub mod slots;
+#[cfg(test)]
+mod slots_tests;
+pub mod space;
+pub mod stage;
 pub mod steps;
+pub mod testing;
 pub mod tree;
 pub mod trusted;

@@ -23,3 +23,18 @@ pub const TREE_DEPTH: usize = 128;
 
 /// Largest zstd window, as a power of two: 1 MiB.
 pub const FRAME_WINDOW_LOG: u32 = 20;
+
+/// Most unknown paths that an inspection lists.
+pub const EXTRA_PATHS: usize = 1000;
+
+/// Longest state file of an agent, in bytes.
+pub const STATE_BYTES: u64 = 16 << 20;
+
+/// Longest audit log that is read whole, in bytes.
+pub const LOG_BYTES: u64 = 256 << 20;
+
+/// Longest line of an audit log, in bytes, without its newline.
+pub const LOG_LINE_BYTES: usize = 64 << 10;
+
+/// Longest checkpoint file, in bytes.
+pub const CHECKPOINT_BYTES: u64 = 64 << 10;
