@@ -72,12 +72,12 @@ impl LogFile {
         Ok(Self { path, checkpoint: dir.join("checkpoint"), file, len, steps })
     }
 
-    /// Every line, without its newline, in the order of writing.
+    /// Every whole line, each with its newline, in the order of writing.
     ///
     /// # Errors
     /// [`LogError::Disk`].
-    pub fn lines(&self) -> Result<Vec<Vec<u8>>, LogError> {
-        Ok(read_lines(&self.path)?)
+    pub fn text(&self) -> Result<Vec<u8>, LogError> {
+        Ok(read_text(&self.path)?)
     }
 
     /// Adds `line` (given without its newline), durably.
@@ -124,8 +124,8 @@ impl LogFile {
 /// A log as it lies on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogText {
-    /// Every line, without its newline.
-    pub lines: Vec<Vec<u8>>,
+    /// Every whole line, each with its newline.
+    pub text: Vec<u8>,
     /// The last checkpoint that was kept.
     pub checkpoint: Option<Vec<u8>>,
 }
@@ -136,16 +136,15 @@ pub struct LogText {
 /// # Errors
 /// [`DiskError`].
 pub fn read(dir: &Path) -> Result<LogText, DiskError> {
-    let lines = read_lines(&dir.join("entries.jsonl"))?;
+    let text = read_text(&dir.join("entries.jsonl"))?;
     let checkpoint = read_bounded(&dir.join("checkpoint"), CHECKPOINT_BYTES)?;
-    Ok(LogText { lines, checkpoint })
+    Ok(LogText { text, checkpoint })
 }
 
-fn read_lines(path: &Path) -> Result<Vec<Vec<u8>>, DiskError> {
-    let bytes = read_bounded(path, LOG_BYTES)?.unwrap_or_default();
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    let lines = bytes[..whole].split_inclusive(|byte| *byte == b'\n');
-    Ok(lines.map(|line| line[..line.len() - 1].to_vec()).collect())
+fn read_text(path: &Path) -> Result<Vec<u8>, DiskError> {
+    let mut text = read_bounded(path, LOG_BYTES)?.unwrap_or_default();
+    text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+    Ok(text)
 }
 
 /// The length of `file` up to and with its last newline.
@@ -180,7 +179,7 @@ mod tests {
         drop(log);
         let mut log = LogFile::open(dir.path(), Steps::free()).unwrap();
         log.append(b"three").unwrap();
-        assert_eq!(log.lines().unwrap(), [&b"one"[..], b"two", b"three"]);
+        assert_eq!(log.text().unwrap(), b"one\ntwo\nthree\n");
         assert_eq!(read(dir.path()).unwrap().checkpoint.unwrap(), b"note");
     }
 
@@ -192,10 +191,10 @@ mod tests {
             log.append(b"one").unwrap();
             log.file.write_all(torn).unwrap();
             drop(log);
-            assert_eq!(read(dir.path()).unwrap().lines, [b"one"]);
+            assert_eq!(read(dir.path()).unwrap().text, b"one\n");
             let mut log = LogFile::open(dir.path(), Steps::free()).unwrap();
             log.append(b"two").unwrap();
-            assert_eq!(log.lines().unwrap(), [b"one", b"two"]);
+            assert_eq!(log.text().unwrap(), b"one\ntwo\n");
         }
     }
 
@@ -206,7 +205,7 @@ mod tests {
         for bad in [&b""[..], b"a\nb", &vec![b'x'; LOG_LINE_BYTES + 1]] {
             assert!(log.append(bad).is_err());
         }
-        assert!(log.lines().unwrap().is_empty());
+        assert!(log.text().unwrap().is_empty());
     }
 
     #[test]
@@ -218,8 +217,8 @@ mod tests {
             assert!(log.append(b"two").is_err());
             let mut log = LogFile::open(dir.path(), Steps::free()).unwrap();
             log.append(b"three").unwrap();
-            let lines = log.lines().unwrap();
-            assert!(lines == [&b"one"[..], b"three"] || lines == [&b"one"[..], b"two", b"three"]);
+            let text = log.text().unwrap();
+            assert!(text == b"one\nthree\n" || text == b"one\ntwo\nthree\n", "{step}");
         }
     }
 }
