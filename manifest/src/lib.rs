@@ -14,3 +14,4 @@ pub mod name;
 pub mod release;
 pub mod testing;
 pub mod time;
+pub mod trust;
