@@ -1,1 +1,4 @@
 //! The machine owner's program: keeps one installation up to date.
+
+pub mod mirror;
+pub mod probe;
