@@ -1,1 +1,13 @@
 //! The admin's program: collects and verifies installations' logs.
+//!
+//! `collect` decides what to read when, `judge` what to think of it, `fleet`
+//! how all of it looks; `vault` keeps it.
+
+pub mod clock;
+pub mod collect;
+pub mod fleet;
+pub mod intake;
+pub mod judge;
+pub mod limits;
+pub mod record;
+pub mod vault;
