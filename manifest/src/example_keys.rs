@@ -11,16 +11,17 @@ use crate::key::{PublicKey, SigningKey};
 const CONTEXT: &str = "updraft example keys: public by nature, never to be trusted";
 
 /// The example keys: the stem of each file in `keys-example/`, and the public half.
-const KEYS: [(&str, &str); 12] = [
-    ("channel", "c4ab9cc974060c46f5778fa8bc75bdc5e88bc046bf6e79e1f3b3c0828148cb7c"),
+const KEYS: [(&str, &str); 13] = [
+    ("hello.stable", "f239edf6887b434bf16940906b66ef2f72da73e58a9f7b74761c8349466e57ab"),
     ("installation-log", "a65dffed4710dfa9387795fef3698e6d27e6111c60d984a5eaaf387d104482b2"),
     ("installation-peer", "78ee824b44f33d950210df9f5ddce14fa858b4b6b92b3faae03ddba7089819ef"),
-    ("issuer", "cda6217bb78099fd0e87744ec901ecb442b8be704969e995a56a41514f75ef30"),
+    ("issuer-auditor", "f04944ebeba23daaea4eb652d5839a86a0ea976de58c64813226b11d18afee04"),
+    ("issuer-member", "7d1528376cd085ede95ce7ec3867316801c442bbcb905596d8d0c68211520500"),
+    ("issuer-seeder", "59a36586d6300ecea7fa497caaab3e42523e71454844cd86d98e6670caf29f40"),
     ("origin-log", "5bf16b9e38c3e06116bd024f26cd366ba1434da5163bd05cb8183036ef238540"),
     ("origin-peer", "037394b75d0ee7ec8e9c0b66475f3e863f5c5f68821a2cca5b49577ff5c85b49"),
     ("root", "186c7266cc2a8bac0ca0f2e29f331a14d3abee3a2b092a3ddc5a32dc5d24d042"),
     ("snapshot", "0fcb72bc3d504ebb960beafb221da39bd4eafdeb4644f909a7013e8afa21eae0"),
-    ("staff", "c60f317f75719733fd0c415b5e03032e915eb78704ad3ce6216a01e89b670593"),
     ("targets", "e35f0be27819cf5df87ddfeb1f42bc9fbc9fcd9dc8e79421c8f35a42ccc2aa2d"),
     ("timestamp", "18e4fdd60f573aca3b41ecb4fdbd07c78827fedafb90648062f082a4ec46af3c"),
     ("workgroup", "1963bf739204408a2aa67f71eae104f6a3d92d9047eff3368330c79aaabc3de5"),

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use manifest::name::{ChannelName, ProductName};
 use manifest::time::UnixTime;
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use store::atomic;
 use store::disk::{DiskError, read_bounded};
 use store::repository::{Repository, RepositoryError};
 use store::steps::Steps;
 
+use crate::keys::KeyName;
 use crate::limits::NOTE_BYTES;
 
 /// The name of a home that nobody named.
@@ -162,6 +164,23 @@ impl Home {
         self.dir.join("releases.json")
     }
 
+    /// What has been signed and is not yet public.
+    #[must_use]
+    pub fn pending_path(&self) -> PathBuf {
+        self.dir.join("pending.json")
+    }
+
+    /// The keys that sign metadata: one for each role.
+    #[must_use]
+    pub fn signing_keys(&self) -> Vec<KeyName> {
+        let channel =
+            |channel: &ChannelName| KeyName::Channel(self.vendor.product.clone(), channel.clone());
+        [KeyName::Root, KeyName::Targets, KeyName::Snapshot, KeyName::Timestamp]
+            .into_iter()
+            .chain(self.vendor.channels.iter().map(channel))
+            .collect()
+    }
+
     /// The addresses at which `seed` can be met.
     #[must_use]
     pub fn addresses_path(&self) -> PathBuf {
@@ -202,15 +221,30 @@ impl Home {
     /// # Errors
     /// [`HomeError::Disk`].
     pub fn lock(&self) -> Result<Lock, HomeError> {
+        let lock = self.locked(FlockOperation::LockExclusive)?;
+        Ok(lock.expect("a lock that is waited for is had"))
+    }
+
+    /// As [`Home::lock`], or `None` at once if there is another publisher.
+    ///
+    /// # Errors
+    /// [`HomeError::Disk`].
+    pub fn try_lock(&self) -> Result<Option<Lock>, HomeError> {
+        self.locked(FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn locked(&self, how: FlockOperation) -> Result<Option<Lock>, HomeError> {
         let path = self.dir.join("lock");
         let file = File::options()
             .create(true)
             .append(true)
             .open(&path)
             .map_err(|error| DiskError::new("open", &path, error))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
-            .map_err(|error| DiskError::new("lock", &path, error))?;
-        Ok(Lock { _file: file })
+        match rustix::fs::flock(&file, how) {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(DiskError::new("lock", &path, error).into()),
+        }
     }
 }
 
