@@ -11,6 +11,7 @@ pub mod bundle;
 pub mod candidates;
 pub mod custom;
 pub mod delegation;
+pub mod exchange;
 pub mod floor;
 pub mod key;
 pub mod limits;

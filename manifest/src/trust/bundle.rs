@@ -149,7 +149,7 @@ impl Bundle {
 
 /// Whether `name` is one under which a repository may have metadata: no path,
 /// nothing hidden.
-fn is_file_name(name: &str) -> bool {
+pub(super) fn is_file_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-~%".contains(&b);
     name.ends_with(".json")
         && name.len() <= FILE_NAME_BYTES

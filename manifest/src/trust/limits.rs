@@ -41,3 +41,6 @@ pub const BUNDLE_FILES: usize = 1100;
 
 /// Bytes of a file's name in a bundle.
 pub const FILE_NAME_BYTES: usize = 255;
+
+/// Files that a metadata request names as held.
+pub const REQUEST_FILES: usize = 64;
