@@ -31,7 +31,7 @@ pub const EXTRA_PATHS: usize = 1000;
 pub const STATE_BYTES: u64 = 16 << 20;
 
 /// Longest audit log that is read whole, in bytes.
-pub const LOG_BYTES: u64 = 256 << 20;
+pub const LOG_BYTES: u64 = 64 << 20;
 
 /// Longest line of an audit log, in bytes, without its newline.
 pub const LOG_LINE_BYTES: usize = 64 << 10;
