@@ -17,13 +17,15 @@ pub mod key;
 pub mod limits;
 pub mod meta;
 pub mod pattern;
+pub mod persisted;
 pub mod refresh;
 pub mod role;
 pub mod root;
+pub mod rules;
+pub mod search;
 pub mod signed;
 pub mod snapshot;
 pub mod targets;
-#[cfg(test)]
-mod testing;
+pub mod testing;
 pub mod timestamp;
 pub mod trusted;

@@ -15,8 +15,9 @@ use crate::trust::custom::{PatchTarget, ReleaseTarget, patch_path, release_path}
 use crate::trust::floor::KeySet;
 use crate::trust::key::KeyId;
 use crate::trust::role::{MetadataVersion, RoleName};
+use crate::trust::rules::TrustError;
 use crate::trust::targets::Target;
-use crate::trust::trusted::{TrustError, TrustedSet};
+use crate::trust::trusted::TrustedSet;
 
 /// All that one channel offers for one platform.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,8 @@ use crate::trust::limits::{
     DELEGATIONS, ROOT_BYTES, ROOT_STEPS, SNAPSHOT_BYTES, TARGETS_BYTES, TIMESTAMP_BYTES,
 };
 use crate::trust::role::RoleName;
-use crate::trust::trusted::{Change, TrustError, TrustedSet, max_len};
+use crate::trust::rules::{TrustError, max_len};
+use crate::trust::trusted::{Change, TrustedSet};
 
 /// What the driver is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -308,84 +309,4 @@ fn superior(role: &RoleName) -> &'static RoleName {
     static ROOT: RoleName = RoleName::ROOT;
     static TARGETS: RoleName = RoleName::TARGETS;
     if role.is_targets() { &ROOT } else { &TARGETS }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::trust::candidates::Candidates;
-    use crate::trust::role::RoleName;
-    use crate::trust::testing::{Client, NOW, Vendor, day, linux, product, role, stable};
-
-    #[test]
-    fn a_first_refresh_asks_in_the_order_of_the_specification() {
-        let vendor = Vendor::new();
-        let mut client = Client::new(&vendor);
-        client.refresh(&vendor.files, NOW).unwrap();
-        assert_eq!(
-            client.wanted,
-            [
-                "2.root.json",
-                "timestamp.json",
-                "1.snapshot.json",
-                "1.targets.json",
-                "1.hello.stable.json",
-            ]
-        );
-        let persisted: Vec<&String> = client.disk.keys().collect();
-        assert_eq!(
-            persisted,
-            ["hello.stable.json", "root.json", "snapshot.json", "targets.json", "timestamp.json"]
-        );
-        for (unversioned, name) in
-            [("snapshot.json", "1.snapshot.json"), ("hello.stable.json", "1.hello.stable.json")]
-        {
-            assert_eq!(client.disk[unversioned], vendor.files[name]);
-        }
-    }
-
-    #[test]
-    fn a_refresh_with_nothing_new_asks_for_two_files() {
-        let vendor = Vendor::new();
-        let mut client = Client::new(&vendor);
-        client.refresh(&vendor.files, NOW).unwrap();
-        client.restart();
-        client.refresh(&vendor.files, NOW).unwrap();
-        assert_eq!(client.wanted, ["2.root.json", "timestamp.json"]);
-    }
-
-    #[test]
-    fn a_release_asks_for_what_it_changed_and_is_offered() {
-        let mut vendor = Vendor::new();
-        let mut client = Client::new(&vendor);
-        client.refresh(&vendor.files, NOW).unwrap();
-        vendor.release(1);
-        vendor.release(2);
-        vendor.publish(day(1));
-        client.refresh(&vendor.files, day(1)).unwrap();
-        assert_eq!(
-            client.wanted,
-            ["2.root.json", "timestamp.json", "2.snapshot.json", "2.hello.stable.json"]
-        );
-        let offer =
-            Candidates::of(&client.trusted, &product(), &stable(), &linux(), day(1)).unwrap();
-        let numbers: Vec<u64> = offer.releases.iter().map(|r| r.custom.number.0).collect();
-        assert_eq!(numbers, [2, 1]);
-        assert_eq!(offer.role, role());
-        assert_eq!(offer.left_out, []);
-    }
-
-    #[test]
-    fn the_chain_of_roots_is_walked_and_rotated_keys_forget_their_files() {
-        let mut vendor = Vendor::new();
-        let mut client = Client::new(&vendor);
-        client.refresh(&vendor.files, NOW).unwrap();
-        vendor.rotate(&RoleName::ROOT, 11);
-        vendor.publish(day(1));
-        vendor.rotate(&RoleName::TIMESTAMP, 14);
-        vendor.publish(day(2));
-        client.refresh(&vendor.files, day(2)).unwrap();
-        let roots = ["2.root.json", "3.root.json", "4.root.json"];
-        assert_eq!(client.wanted, [&roots[..], &["timestamp.json", "1.snapshot.json"]].concat());
-        assert_eq!(client.disk["root.json"], vendor.files["3.root.json"]);
-    }
 }

@@ -9,15 +9,19 @@
 use std::collections::BTreeMap;
 
 use crate::time::UnixTime;
-use crate::trust::authority::{Authority, BelowThreshold};
-use crate::trust::key::KeyMaterial;
+use crate::trust::authority::Authority;
 use crate::trust::limits::{
-    DELEGATIONS, NAMED_BYTES, ROOT_BYTES, SNAPSHOT_BYTES, TARGETS_BYTES, TIMESTAMP_BYTES,
+    DELEGATIONS, ROOT_BYTES, SNAPSHOT_BYTES, TARGETS_BYTES, TIMESTAMP_BYTES,
 };
-use crate::trust::meta::{MetaFile, Mismatch};
-use crate::trust::role::{MetadataVersion, RoleName};
+use crate::trust::meta::MetaFile;
+use crate::trust::persisted::LeftOut;
+use crate::trust::role::RoleName;
 use crate::trust::root::Root;
-use crate::trust::signed::{Document, FormatError, Signed, Verified};
+use crate::trust::rules::{
+    TrustError, check_named, expect_version, lost_a_key, max_len, not_older, parse, present,
+    unexpired, verify,
+};
+use crate::trust::signed::{Document, Signed, Verified};
 use crate::trust::snapshot::Snapshot;
 use crate::trust::targets::Targets;
 use crate::trust::timestamp::Timestamp;
@@ -25,27 +29,18 @@ use crate::trust::timestamp::Timestamp;
 /// Metadata that was verified, from root down to delegated roles.
 #[derive(Debug, Clone)]
 pub struct TrustedSet {
-    root: Verified<Root>,
-    timestamp: Option<Verified<Timestamp>>,
-    snapshot: Option<Verified<Snapshot>>,
-    targets: Option<Verified<Targets>>,
-    delegated: BTreeMap<RoleName, Delegated>,
-    left_out: Vec<LeftOut>,
+    pub(super) root: Verified<Root>,
+    pub(super) timestamp: Option<Verified<Timestamp>>,
+    pub(super) snapshot: Option<Verified<Snapshot>>,
+    pub(super) targets: Option<Verified<Targets>>,
+    pub(super) delegated: BTreeMap<RoleName, Delegated>,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 #[derive(Debug, Clone)]
-struct Delegated {
-    by: RoleName,
-    file: Verified<Targets>,
-}
-
-/// A persisted file that is not trusted any more.
-#[derive(Debug, Clone)]
-pub struct LeftOut {
-    /// Its name in the trusted directory.
-    pub name: String,
-    /// Why, as a sentence's end.
-    pub why: String,
+pub(super) struct Delegated {
+    pub(super) by: RoleName,
+    pub(super) file: Verified<Targets>,
 }
 
 /// Whether a file replaced the trusted one.
@@ -55,112 +50,6 @@ pub enum Change {
     Taken,
     /// It has the version that is trusted already, which stays.
     Kept,
-}
-
-/// A file that is refused, or metadata that may not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// There is no root to begin with.
-    #[error("there is no trusted root")]
-    NoRoot,
-    /// The source sent no metadata.
-    #[error("the file of {role} cannot be read")]
-    Format {
-        /// Whose file.
-        role: RoleName,
-        /// What is wrong with it.
-        source: FormatError,
-    },
-    /// More bytes than were asked for.
-    #[error("the file of {role} has {found} bytes, of {limit} allowed")]
-    TooLong {
-        /// Whose file.
-        role: RoleName,
-        /// How long it may be.
-        limit: usize,
-        /// How long it is.
-        found: usize,
-    },
-    /// Too few of the role's keys have signed.
-    #[error("the file of {role} is not signed as it must be")]
-    Signatures {
-        /// Whose file.
-        role: RoleName,
-        /// How many have, how many must.
-        source: BelowThreshold,
-    },
-    /// Other bytes than those that verified metadata names.
-    #[error("the file of {role} is not the one that is named")]
-    Mismatch {
-        /// Whose file.
-        role: RoleName,
-        /// The length or hash that differs.
-        source: Mismatch,
-    },
-    /// Another version than the one that must come.
-    #[error("expected version {expected} of {role}, found {found}")]
-    Version {
-        /// Whose file.
-        role: RoleName,
-        /// The version named by its superior, or the next root's.
-        expected: MetadataVersion,
-        /// What the file says.
-        found: MetadataVersion,
-    },
-    /// A source offers older metadata than is trusted already.
-    #[error("{role} version {offered} is older than the trusted {trusted}")]
-    Rollback {
-        /// Which role would go back.
-        role: RoleName,
-        /// What is trusted.
-        trusted: MetadataVersion,
-        /// What was offered.
-        offered: MetadataVersion,
-    },
-    /// A newer timestamp claims to have been signed earlier.
-    #[error("timestamp was issued at {offered}, before the trusted one at {trusted}")]
-    IssuedEarlier {
-        /// What is trusted.
-        trusted: UnixTime,
-        /// What was offered.
-        offered: UnixTime,
-    },
-    /// A snapshot leaves out what the trusted one names.
-    #[error("the new snapshot no longer names {name:.80}")]
-    Vanished {
-        /// The member of `meta`.
-        name: String,
-    },
-    /// Metadata that was valid once; a frozen mirror, or a sleeping vendor.
-    #[error("{role} expired at {expired}, now is {now}")]
-    Expired {
-        /// Which role.
-        role: RoleName,
-        /// When.
-        expired: UnixTime,
-        /// The reference time.
-        now: UnixTime,
-    },
-    /// A role that the snapshot does not name.
-    #[error("the snapshot does not name {role}")]
-    NotInSnapshot {
-        /// Which role.
-        role: RoleName,
-    },
-    /// A role that nobody delegates to.
-    #[error("{by} does not delegate to {role}")]
-    NotDelegated {
-        /// Which role.
-        role: RoleName,
-        /// Who would have to.
-        by: RoleName,
-    },
-    /// A role's file has not been fetched, or no longer fits its superior.
-    #[error("there is no trusted file of {role}")]
-    Absent {
-        /// Which role.
-        role: RoleName,
-    },
 }
 
 impl TrustedSet {
@@ -181,82 +70,6 @@ impl TrustedSet {
             delegated: BTreeMap::new(),
             left_out: Vec::new(),
         })
-    }
-
-    /// Takes up what was persisted, by unversioned file name.
-    ///
-    /// Files that the persisted root or their superiors do not vouch for are
-    /// left out, see [`TrustedSet::left_out`]; they will be fetched again.
-    ///
-    /// # Errors
-    /// [`TrustError`] if `root.json` is missing or broken.
-    pub fn load(files: &BTreeMap<String, Vec<u8>>) -> Result<Self, TrustError> {
-        let root = files.get(&RoleName::ROOT.file_name()).ok_or(TrustError::NoRoot)?;
-        let mut set = Self::from_root(root)?;
-        set.load_timestamp_and_snapshot(files);
-        set.load_targets(files);
-        Ok(set)
-    }
-
-    fn load_timestamp_and_snapshot(&mut self, files: &BTreeMap<String, Vec<u8>>) {
-        let mut unsigned = false;
-        let mut keep = |role: RoleName, error: TrustError| {
-            unsigned |= matches!(error, TrustError::Signatures { .. });
-            self.left_out.push(LeftOut::new(&role, &error));
-        };
-        let timestamp = files.get(&RoleName::TIMESTAMP.file_name()).and_then(|bytes| {
-            verify(&RoleName::TIMESTAMP, bytes, TIMESTAMP_BYTES, &self.root.timestamp_authority())
-                .map_err(|error| keep(RoleName::TIMESTAMP, error))
-                .ok()
-        });
-        let snapshot = files.get(&RoleName::SNAPSHOT.file_name()).and_then(|bytes| {
-            verify(&RoleName::SNAPSHOT, bytes, NAMED_BYTES, &self.root.snapshot_authority())
-                .map_err(|error| keep(RoleName::SNAPSHOT, error))
-                .ok()
-        });
-        // Each was signed as its root demanded when it was persisted. If one no
-        // longer is, a newer root has taken keys away, and power was cut before
-        // both were forgotten (TUF 5.3.11).
-        if !unsigned {
-            (self.timestamp, self.snapshot) = (timestamp, snapshot);
-        }
-    }
-
-    fn load_targets(&mut self, files: &BTreeMap<String, Vec<u8>>) {
-        if let Some(bytes) = files.get(&RoleName::TARGETS.file_name()) {
-            match self.verify_named(&RoleName::TARGETS, &RoleName::ROOT, bytes) {
-                Ok(file) => self.targets = Some(file),
-                Err(error) => self.left_out.push(LeftOut::new(&RoleName::TARGETS, &error)),
-            }
-        }
-        // A role's file is found by those who delegate to it, so each round
-        // may make the next one's superiors known.
-        let mut left: Vec<(RoleName, &Vec<u8>)> = files
-            .iter()
-            .filter_map(|(name, bytes)| Some((RoleName::from_file_name(name)?, bytes)))
-            .filter(|(role, _)| !role.is_top_level())
-            .collect();
-        while self.delegated.len() < DELEGATIONS {
-            let before = left.len();
-            let mut superiors = vec![RoleName::TARGETS];
-            superiors.extend(self.delegated.keys().cloned());
-            left.retain(|(role, bytes)| {
-                let found = superiors.iter().find_map(|by| {
-                    let file = self.verify_named(role, by, bytes).ok()?;
-                    Some(Delegated { by: by.clone(), file })
-                });
-                match found {
-                    Some(delegated) => {
-                        self.delegated.insert(role.clone(), delegated);
-                        false
-                    }
-                    None => true,
-                }
-            });
-            if left.len() == before {
-                break;
-            }
-        }
     }
 
     /// The persisted files that [`TrustedSet::load`] did not trust.
@@ -503,6 +316,14 @@ impl TrustedSet {
         known && self.targets(role).is_some_and(|file| file.expires > reference)
     }
 
+    /// Takes up a role's trusted file on the word of `by`, another delegator
+    /// than the one it came by, if it would also have taken it from there.
+    pub(super) fn adopt(&mut self, role: &RoleName, by: &RoleName, reference: UnixTime) -> bool {
+        let Some(held) = self.delegated.get(role) else { return false };
+        let bytes = held.file.bytes().to_vec();
+        self.update_targets(role, by, &bytes, reference).is_ok()
+    }
+
     /// Takes the file of `targets`, or of a role that `by` delegates to
     /// (TUF 5.6).
     ///
@@ -548,7 +369,7 @@ impl TrustedSet {
 
     /// TUF 5.6.2 to 5.6.4: the file that the snapshot names, signed as `by`
     /// demands.
-    fn verify_named(
+    pub(super) fn verify_named(
         &self,
         role: &RoleName,
         by: &RoleName,
@@ -600,97 +421,10 @@ impl TrustedSet {
     }
 }
 
-impl LeftOut {
-    fn new(role: &RoleName, error: &TrustError) -> Self {
-        Self { name: role.file_name(), why: error.to_string() }
-    }
-}
-
 impl<T: Document> Verified<T> {
     /// Whether the file would also be verified by these keys.
     fn holds_under(&self, authority: &Authority) -> bool {
         *authority == *self.authority()
             || Signed::<T>::parse(self.bytes()).is_ok_and(|file| file.verify(authority).is_ok())
     }
-}
-
-/// How long a file may be: what its superior says, or `unnamed`, within the
-/// bound for all files.
-#[must_use]
-pub fn max_len(named: &MetaFile, unnamed: usize) -> usize {
-    named
-        .length
-        .map_or(unnamed, |length| usize::try_from(length).unwrap_or(usize::MAX).min(NAMED_BYTES))
-}
-
-fn parse<T: Document>(
-    role: &RoleName,
-    bytes: &[u8],
-    limit: usize,
-) -> Result<Signed<T>, TrustError> {
-    if bytes.len() > limit {
-        return Err(TrustError::TooLong { role: role.clone(), limit, found: bytes.len() });
-    }
-    Signed::parse(bytes).map_err(|source| TrustError::Format { role: role.clone(), source })
-}
-
-fn verify<T: Document>(
-    role: &RoleName,
-    bytes: &[u8],
-    limit: usize,
-    authority: &Authority,
-) -> Result<Verified<T>, TrustError> {
-    parse::<T>(role, bytes, limit)?
-        .verify(authority)
-        .map_err(|source| TrustError::Signatures { role: role.clone(), source })
-}
-
-fn check_named(role: &RoleName, named: &MetaFile, bytes: &[u8]) -> Result<(), TrustError> {
-    named.check(bytes).map_err(|source| TrustError::Mismatch { role: role.clone(), source })
-}
-
-fn present<'a, T>(
-    role: &RoleName,
-    file: Option<&'a Verified<T>>,
-) -> Result<&'a Verified<T>, TrustError> {
-    file.ok_or_else(|| TrustError::Absent { role: role.clone() })
-}
-
-fn expect_version(
-    role: &RoleName,
-    expected: MetadataVersion,
-    found: MetadataVersion,
-) -> Result<(), TrustError> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(TrustError::Version { role: role.clone(), expected, found })
-}
-
-fn not_older(
-    role: &RoleName,
-    trusted: MetadataVersion,
-    offered: MetadataVersion,
-) -> Result<(), TrustError> {
-    if offered >= trusted {
-        return Ok(());
-    }
-    Err(TrustError::Rollback { role: role.clone(), trusted, offered })
-}
-
-/// TUF: the expiry must be higher than the fixed update start time.
-fn unexpired(role: &RoleName, file: &impl Document, now: UnixTime) -> Result<(), TrustError> {
-    let expired = file.expires();
-    if expired > now {
-        return Ok(());
-    }
-    Err(TrustError::Expired { role: role.clone(), expired, now })
-}
-
-/// Whether a key that could sign before no longer can. A key more, or another
-/// threshold, is no rotation: it needs no recovery, and forgetting would open
-/// the way for older files.
-fn lost_a_key(old: &Authority, new: &Authority) -> bool {
-    let new = new.materials();
-    old.materials().into_iter().any(|key: &KeyMaterial| !new.contains(key))
 }

@@ -8,10 +8,11 @@ use crate::trust::authority::Authority;
 use crate::trust::limits::ROOT_STEPS;
 use crate::trust::role::{MetadataVersion, RoleName};
 use crate::trust::root::Root;
+use crate::trust::rules::TrustError;
 use crate::trust::signed::{Document, Signed, Verified};
 use crate::trust::snapshot::Snapshot;
 use crate::trust::timestamp::Timestamp;
-use crate::trust::trusted::{TrustError, TrustedSet};
+use crate::trust::trusted::TrustedSet;
 
 /// A repository that cannot be taken up.
 #[derive(Debug, thiserror::Error)]
