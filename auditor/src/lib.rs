@@ -3,11 +3,14 @@
 //! `collect` decides what to read when, `judge` what to think of it, `fleet`
 //! how all of it looks; `vault` keeps it.
 
+pub mod cli;
 pub mod clock;
 pub mod collect;
 pub mod fleet;
+pub mod home;
 pub mod intake;
 pub mod judge;
 pub mod limits;
 pub mod record;
+pub mod table;
 pub mod vault;

@@ -77,6 +77,12 @@ impl Vault {
         Ok(Self { dir: dir.to_owned(), steps })
     }
 
+    /// Where everything is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where everything of one installation is.
     #[must_use]
     pub fn path_of(&self, installation: &InstallationId) -> PathBuf {
