@@ -236,12 +236,12 @@ fn below(trusted: &TrustedSet) -> Vec<(String, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::testing::{Client, Files, NOW, Vendor, day};
+    use crate::trust::testing::{Client, Files, NOW, Vendor, day, role};
 
     /// What a client with all of `vendor`'s files trusts.
     fn trusted(vendor: &Vendor) -> TrustedSet {
-        let mut client = Client::new(vendor);
-        client.refresh(&vendor.files, day(1)).unwrap();
+        let mut client = Client::new(&vendor.files);
+        client.refresh(&vendor.files, day(1), &[role()]).unwrap();
         client.trusted
     }
 
@@ -256,15 +256,15 @@ mod tests {
     #[test]
     fn one_answer_brings_a_newcomer_up_to_date() {
         let mut vendor = Vendor::new();
-        vendor.rotate(&RoleName::TIMESTAMP, 40);
+        vendor.repository.renew(RoleName::ROOT);
         vendor.release(1);
         vendor.publish(day(1));
-        let mut client = Client::new(&vendor);
+        let mut client = Client::new(&vendor.files);
         let request = MetadataRequest::of(&client.trusted);
         let request = MetadataRequest::decode(&request.encode()).unwrap();
         let root = |version| vendor.files.get(&format!("{version}.root.json")).cloned();
         let answer = request.answer(&trusted(&vendor), root);
-        client.refresh(&files(&answer), day(1)).unwrap();
+        client.refresh(&files(&answer), day(1), &[role()]).unwrap();
         assert_eq!(client.trusted.root().version.get(), 2);
     }
 
@@ -289,15 +289,15 @@ mod tests {
     #[test]
     fn an_announcement_brings_a_member_up_to_date() {
         let mut vendor = Vendor::new();
-        let mut client = Client::new(&vendor);
-        client.refresh(&vendor.files, NOW).unwrap();
+        let mut client = Client::new(&vendor.files);
+        client.refresh(&vendor.files, NOW, &[role()]).unwrap();
         vendor.release(1);
         vendor.publish(day(1));
         let message = Announcement::of(&trusted(&vendor)).unwrap().encode();
         assert!(message.len() < 8192, "{}", message.len());
         let announcement = Announcement::decode(&message).unwrap();
         assert_eq!(announcement.root.get(), 1);
-        client.refresh(&files(&announcement.files), day(1)).unwrap();
+        client.refresh(&files(&announcement.files), day(1), &[role()]).unwrap();
         assert_eq!(client.trusted.timestamp().unwrap().version.get(), 2);
     }
 
