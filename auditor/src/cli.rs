@@ -9,17 +9,18 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use manifest::admission::credential::InstallationId;
 use manifest::admission::workgroup::WorkgroupId;
+use manifest::audit::entry::Actor;
 use manifest::audit::verify::{Fault, Verified, verify};
 use manifest::key::PublicKey;
 use store::disk::{DiskError, read_bounded};
 
 use crate::clock;
-use crate::fleet::fleet;
+use crate::fleet::{Row, fleet};
 use crate::home::{Home, HomeError, JoinOptions, read_ticket};
 use crate::limits::NOTE_BYTES;
 use crate::record::Record;
 use crate::table;
-use crate::vault::{VaultError, read_log};
+use crate::vault::{Vault, VaultError, read_log};
 
 /// Collects the logs of a workgroup's machines, verifies each, and keeps the
 /// evidence where one was changed.
@@ -55,6 +56,11 @@ enum Verb {
         /// Call a machine silent that was not seen for this long
         #[arg(long, value_name = "HOURS", default_value_t = 48)]
         silent_after: u64,
+    },
+    /// Show what one machine's log tells, entry by entry
+    History {
+        /// The machine's name, or the first digits of its installation's id
+        machine: String,
     },
     /// Verify a log offline, as its machine or the auditor keeps it
     Verify {
@@ -168,6 +174,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             JoinOptions { fingerprint: *root_fingerprint, allow_example_keys: *allow_example_keys },
         ),
         Verb::Fleet { json, silent_after } => show_fleet(&home, *json, *silent_after),
+        Verb::History { machine } => history(&home, machine),
         Verb::Verify { log, log_key, json } => verify_log(log, log_key.as_deref(), *json),
         Verb::Export { format: Format::Jsonl, installations } => export(&home, installations),
     };
@@ -237,10 +244,9 @@ fn join(home: &Path, ticket: &Path, options: JoinOptions) -> Result<Ending, Comm
     Ok(Ending::Done)
 }
 
-fn show_fleet(home: &Path, json: bool, silent_after: u64) -> Result<Ending, CommandError> {
-    let home = Home::open(home).map_err(CommandError::Home)?;
-    let vault = home.vault().map_err(CommandError::Home)?;
-    let mut installations: Vec<(Record, Option<Verified>)> = Vec::new();
+/// Everything collected: each record, and its log if that is intact here.
+fn collected(vault: &Vault) -> Result<Vec<(Record, Option<Verified>)>, CommandError> {
+    let mut installations = Vec::new();
     for record in vault.records()? {
         let log = vault.log(&record.installation, &record.log_key)?;
         // What is damaged here says nothing; its record says that it is.
@@ -248,14 +254,59 @@ fn show_fleet(home: &Path, json: bool, silent_after: u64) -> Result<Ending, Comm
             log.and_then(|log| verify(&log.lines, &log.checkpoint, &record.log_key).ok());
         installations.push((record, verified));
     }
-    let now = clock::now();
+    Ok(installations)
+}
+
+fn open_vault(home: &Path) -> Result<Vault, CommandError> {
+    Home::open(home).and_then(|home| home.vault()).map_err(CommandError::Home)
+}
+
+fn rows(installations: &[(Record, Option<Verified>)], silent_after: Duration) -> Vec<Row> {
     let entries = installations.iter().map(|(record, verified)| {
         (record, verified.as_ref().map_or(&[][..], |verified| verified.entries()))
     });
+    fleet(entries, clock::now(), silent_after)
+}
+
+fn show_fleet(home: &Path, json: bool, silent_after: u64) -> Result<Ending, CommandError> {
+    let vault = open_vault(home)?;
     let silent_after = Duration::from_secs(silent_after.saturating_mul(60 * 60));
-    let rows = fleet(entries, now, silent_after);
-    let logs = vault.dir();
-    print(&if json { table::json(&rows, now) } else { table::text(&rows, now, logs) })?;
+    let rows = rows(&collected(&vault)?, silent_after);
+    let now = clock::now();
+    print(&if json { table::json(&rows, now) } else { table::text(&rows, now, vault.dir()) })?;
+    Ok(Ending::Done)
+}
+
+fn history(home: &Path, machine: &str) -> Result<Ending, CommandError> {
+    let vault = open_vault(home)?;
+    let installations = collected(&vault)?;
+    let rows = rows(&installations, Duration::MAX);
+    let is_meant = |row: &&Row| {
+        row.machine.as_deref() == Some(machine) || row.installation.starts_with(machine)
+    };
+    let meant: Vec<&Row> = rows.iter().filter(is_meant).collect();
+    let row = match meant[..] {
+        [row] => row,
+        [] => return Err(CommandError::Usage(format!("no machine is called {machine:?}"))),
+        _ => {
+            let ids: Vec<&str> = meant.iter().map(|row| &row.installation[..10]).collect();
+            let ids = ids.join(", ");
+            let text = format!("{machine:?} is the name of several installations: {ids}");
+            return Err(CommandError::Usage(text));
+        }
+    };
+    let found = installations.iter().find(|(r, _)| r.installation.to_string() == row.installation);
+    let entries =
+        found.and_then(|(_, verified)| verified.as_ref()).map_or(&[][..], Verified::entries);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for entry in entries {
+        let by = match entry.by {
+            Actor::Agent => String::new(),
+            by @ Actor::Owner { .. } => format!(" (by {by})"),
+        };
+        writeln!(out, "{:>5}  {}  {}{by}", entry.seq, entry.moment.wall, entry.event)?;
+    }
+    out.flush()?;
     Ok(Ending::Done)
 }
 
@@ -332,8 +383,7 @@ fn log_key_for(log: &Path, given: Option<&str>) -> Result<PublicKey, CommandErro
 }
 
 fn export(home: &Path, wanted: &[String]) -> Result<Ending, CommandError> {
-    let home = Home::open(home).map_err(CommandError::Home)?;
-    let vault = home.vault().map_err(CommandError::Home)?;
+    let vault = open_vault(home)?;
     let records = vault.records()?;
     for id in wanted {
         if !records.iter().any(|record| record.installation.to_string().starts_with(id)) {

@@ -159,6 +159,12 @@ fn what_was_collected_is_shown_exported_and_verified() {
     let fleet: serde_json::Value = serde_json::from_slice(&fleet.stdout).unwrap();
     assert_eq!(fleet["machines"][1]["release"]["number"], 2);
 
+    let (code, text) = told(&auditor(&home, &["history", "desk-1"]));
+    assert_eq!(code, 1, "both are called so: {text}");
+    let (code, text) = told(&auditor(&home, &["history", &lines[0].0.short()]));
+    assert_eq!((code, text.lines().count()), (0, 12), "{text}");
+    assert!(text.contains("   10  2026-11-23T09:10:00Z  rolled back 1.3.0 (#3)"), "{text}");
+
     let all = [&lines[0].1[..], &lines[1].1[..]].concat();
     assert_eq!(auditor(&home, &["export", "--format", "jsonl"]).stdout, all);
     let one = lines[1].0.to_string();
