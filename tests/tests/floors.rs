@@ -17,11 +17,8 @@ const FLOORS: [(&str, u8); 8] = [
 ];
 
 /// What only one room may know: (a dependency, the room).
-const KEPT_IN: [(&str, &str); 3] = [
-    ("libp2p", "updraft-swarm"),
-    ("mdns-sd", "updraft-swarm"),
-    ("libsais", "updraft-delta"),
-];
+const KEPT_IN: [(&str, &str); 3] =
+    [("libp2p", "updraft-swarm"), ("mdns-sd", "updraft-swarm"), ("libsais", "updraft-delta")];
 
 /// What the two lowest rooms must not even link: clocks, disks, networks, chance.
 const IMPURE: [&str; 8] =
