@@ -64,7 +64,7 @@ pub enum KeysError {
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// Everyone has it.
-    #[error("the {name} key cannot be used: {source}")]
+    #[error("the {name} key cannot be used")]
     Example {
         /// What it was to be used for.
         name: KeyName,

@@ -1,13 +1,22 @@
 //! The vendor's program: keys, releases, seeding.
+//!
+//! A release goes one way: [`build`] makes objects and manifests from a
+//! directory, [`release`] gathers what has to be signed, [`publish`] signs it
+//! and makes it public in one step. [`diff`] runs the same in a temporary home
+//! and [`rebuild`]s the result. [`home`], [`keys`] and [`issuers`] are what a
+//! vendor has; docs/publisher.md draws them.
 
 pub mod build;
+pub mod cli;
 pub mod clock;
+pub mod diff;
 pub mod history;
 pub mod home;
 pub mod init;
 pub mod issuers;
 pub mod keys;
 pub mod limits;
+pub mod measured;
 pub mod meter;
 pub mod progress;
 pub mod publish;
@@ -15,3 +24,5 @@ pub mod rebuild;
 pub mod release;
 pub mod renew;
 pub mod report;
+pub mod status;
+pub mod ticket;

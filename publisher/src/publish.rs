@@ -70,7 +70,7 @@ pub enum PublishError {
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// The repository's own metadata does not hold.
-    #[error("the repository's metadata is not what was signed: {0}")]
+    #[error("the repository's metadata is not what was signed")]
     Open(#[from] OpenError),
     /// Keys that must sign are missing.
     #[error(transparent)]

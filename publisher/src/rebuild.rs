@@ -37,7 +37,7 @@ pub enum RebuildError {
     #[error(transparent)]
     Repository(#[from] RepositoryError),
     /// A delta does not make its piece.
-    #[error("delta {id} cannot be applied: {source}")]
+    #[error("delta {id} cannot be applied")]
     Apply {
         /// The delta object.
         id: ContentId,

@@ -116,7 +116,7 @@ pub enum ReleaseError {
     #[error(transparent)]
     Pieces(#[from] PieceError),
     /// A patch cannot be made.
-    #[error("cannot make the patch from {from}: {source}")]
+    #[error("cannot make the patch from {from}")]
     Patch {
         /// The base.
         from: ReleaseVersion,

@@ -46,7 +46,7 @@ pub enum DeltaError {
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The encoder made something that cannot be read.
-    #[error("a delta that was just made cannot be read: {0}")]
+    #[error("a delta that was just made cannot be read")]
     Format(#[from] FormatError),
     /// The repository does not take a delta.
     #[error(transparent)]
