@@ -27,7 +27,7 @@ pub const ROLE_NAME_BYTES: usize = 1024;
 /// Signatures on one file.
 pub const SIGNATURES: usize = 1024;
 
-/// Keys in one root or delegation.
+/// Keys of one role.
 pub const KEYS: usize = 4096;
 
 /// Bytes of an announcement's bundle.

@@ -277,6 +277,20 @@ fn targets_go_only_where_they_belong() {
 }
 
 #[test]
+fn every_key_that_may_sign_is_listed_whatever_its_role() {
+    let mut vendor = Vendor::new();
+    let other = RoleName::new("workgroup").unwrap();
+    let keys = RoleKeys::one(key(9).public());
+    vendor.repository.delegate_to(other, vec!["workgroup/*".to_owned()], &keys).unwrap();
+    assert!(vendor.repository.delegate_to(RoleName::ROOT, Vec::new(), &keys).is_err());
+    vendor.publish(day(1));
+    let mut client = Client::new(&vendor.files);
+    client.refresh(&vendor.files, day(1), &[role()]).unwrap();
+    let expected = [1, 2, 3, 4, 5, 6, 9].map(|seed| key(seed).public());
+    assert_eq!(client.trusted.public_keys(), expected.into());
+}
+
+#[test]
 fn the_files_are_these_bytes() {
     // The golden files of docs/trust.md; to write them anew after a change of
     // format, run with UPDATE_GOLDEN=1.

@@ -232,27 +232,49 @@ impl Repository {
         keys: &RoleKeys,
     ) -> Result<RoleName, EditError> {
         let name = RoleName::of_channel(product, channel);
+        self.delegate_to(name.clone(), vec![channel_pattern(product, channel)], keys)?;
+        Ok(name)
+    }
+
+    /// Lets `keys` sign the role `name` for `paths`, terminating, in place of
+    /// those that did.
+    ///
+    /// # Errors
+    /// [`EditError::Succinct`] if targets delegate by hash,
+    /// [`EditError::NoSuchRole`] if the name is that of a top-level role.
+    pub fn delegate_to(
+        &mut self,
+        name: RoleName,
+        paths: Vec<String>,
+        keys: &RoleKeys,
+    ) -> Result<(), EditError> {
+        if name.is_top_level() {
+            return Err(EditError::NoSuchRole { role: name });
+        }
         let delegations = self.targets.content.delegations.get_or_insert_with(Delegations::none);
         let Delegates::Roles(roles) = &mut delegations.to else {
             return Err(EditError::Succinct);
         };
         let role = keys.put(&mut delegations.keys);
         match roles.iter_mut().find(|listed| listed.name == name) {
-            Some(listed) => (listed.keyids, listed.threshold) = (role.keyids, role.threshold),
+            Some(listed) => {
+                (listed.keyids, listed.threshold) = (role.keyids, role.threshold);
+                listed.paths = Paths::Patterns(paths);
+            }
             None => roles.push(DelegatedRole {
                 name: name.clone(),
                 keyids: role.keyids,
                 threshold: role.threshold,
                 terminating: true,
-                paths: Paths::Patterns(vec![channel_pattern(product, channel)]),
+                paths: Paths::Patterns(paths),
                 extra: Map::new(),
             }),
         }
         // Keys that no role names any more would only lengthen the file.
         let used: BTreeSet<_> = roles.iter().flat_map(|role| role.keyids.iter().cloned()).collect();
         delegations.keys.retain(|id, _| used.contains(id));
-        self.channels.entry(name.clone()).or_insert_with(|| Page::new(empty_targets()));
-        Ok(name)
+        self.channels.entry(name).or_insert_with(|| Page::new(empty_targets()));
+        Ok(())
     }
 
     /// Puts a target file into a channel's role, in place of the one at `path`.
