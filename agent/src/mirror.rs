@@ -1,12 +1,16 @@
-//! One HTTP mirror of a repository: plain files, fetched whole, bounded.
+//! One mirror of a repository, behind HTTP or in a directory: plain files,
+//! fetched whole, bounded.
 //!
 //! Promises that no answer takes more memory than was asked for. Believes
 //! nothing: whoever asks compares hashes and signatures.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use manifest::release::plan::Wanted;
 use reqwest::{Client, StatusCode};
+use store::disk::{DiskError, read_bounded};
 
 /// How long a mirror may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -21,14 +25,22 @@ const FRAME_OVERHEAD: u64 = 1024;
 #[derive(Debug, Clone)]
 pub struct Mirror {
     base: String,
-    client: Client,
+    way: Way,
+}
+
+/// How a mirror is reached.
+#[derive(Debug, Clone)]
+enum Way {
+    Http(Client),
+    /// A stick or a mounted disk: `file:///DIR`.
+    Directory(PathBuf),
 }
 
 /// A mirror that did not give what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
     /// The address is none.
-    #[error("a mirror's address begins with http:// or https://, found {found:?}")]
+    #[error("a mirror's address begins with http://, https:// or file:///, found {found:?}")]
     Address {
         /// What was configured.
         found: String,
@@ -44,6 +56,9 @@ pub enum MirrorError {
         /// Why.
         source: reqwest::Error,
     },
+    /// The directory could not be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// It has no such file.
     #[error("{url} is not there")]
     NotFound {
@@ -80,8 +95,12 @@ impl Mirror {
     /// The mirror at `base`, such as `https://mirror.example/hello/`.
     ///
     /// # Errors
-    /// `Address` for anything but an HTTP URL.
+    /// `Address` for anything but an HTTP URL or an absolute directory.
     pub fn new(base: &str) -> Result<Self, MirrorError> {
+        if let Some(dir) = base.strip_prefix("file://").filter(|dir| dir.starts_with('/')) {
+            let way = Way::Directory(PathBuf::from(dir));
+            return Ok(Self { base: base.trim_end_matches('/').to_owned(), way });
+        }
         if !base.starts_with("http://") && !base.starts_with("https://") {
             let found = base.chars().take(200).collect();
             return Err(MirrorError::Address { found });
@@ -94,7 +113,7 @@ impl Mirror {
             .read_timeout(SILENCE)
             .build()
             .map_err(MirrorError::Client)?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), client })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), way: Way::Http(client) })
     }
 
     /// The base URL.
@@ -109,8 +128,7 @@ impl Mirror {
     /// # Errors
     /// If the mirror cannot be reached or sends more.
     pub async fn metadata(&self, name: &str, max_len: u64) -> Result<Option<Vec<u8>>, MirrorError> {
-        let url = format!("{}/metadata/{name}", self.base);
-        match self.get(url, max_len).await {
+        match self.get(&format!("metadata/{name}"), max_len).await {
             Err(MirrorError::NotFound { .. }) => Ok(None),
             bytes => bytes.map(Some),
         }
@@ -123,34 +141,56 @@ impl Mirror {
     /// If the mirror does not have it, cannot be reached, or sends other bytes.
     pub async fn object(&self, wanted: Wanted) -> Result<(Vec<u8>, u64), MirrorError> {
         let id = wanted.id.to_string();
-        let plain = format!("{}/objects/{}/{id}", self.base, &id[..2]);
+        let plain = format!("objects/{}/{id}", &id[..2]);
         let packed = format!("{plain}.zst");
-        let wrong = |url: &str, why: String| MirrorError::Wrong { url: url.to_owned(), why };
-        let (bytes, wire, url) = match self.get(packed.clone(), wanted.len + FRAME_OVERHEAD).await {
-            Ok(frame) => {
-                let wire = frame.len() as u64;
-                let bytes = store::frame::unpack(&frame, wanted.len)
-                    .map_err(|error| wrong(&packed, error.to_string()))?;
-                (bytes, wire, packed)
-            }
-            Err(MirrorError::NotFound { .. }) => {
-                let bytes = self.get(plain.clone(), wanted.len).await?;
-                let wire = bytes.len() as u64;
-                (bytes, wire, plain)
-            }
-            Err(error) => return Err(error),
-        };
+        let wrong = |path: &str, why: String| MirrorError::Wrong { url: self.url(path), why };
+        let (bytes, wire, path) =
+            match self.get(&packed, wanted.len.saturating_add(FRAME_OVERHEAD)).await {
+                Ok(frame) => {
+                    let wire = frame.len() as u64;
+                    let bytes = store::frame::unpack(&frame, wanted.len)
+                        .map_err(|error| wrong(&packed, error.to_string()))?;
+                    (bytes, wire, packed)
+                }
+                Err(MirrorError::NotFound { .. }) => {
+                    let bytes = self.get(&plain, wanted.len).await?;
+                    let wire = bytes.len() as u64;
+                    (bytes, wire, plain)
+                }
+                Err(error) => return Err(error),
+            };
         let found = manifest::content::ContentId::of(&bytes);
         if found != wanted.id {
             let why = format!("its blake3 is {found}, {} bytes long", bytes.len());
-            return Err(wrong(&url, why));
+            return Err(wrong(&path, why));
         }
         Ok((bytes, wire))
     }
 
-    /// The file at `url`, of at most `allowed` bytes.
-    async fn get(&self, url: String, allowed: u64) -> Result<Vec<u8>, MirrorError> {
-        let sent = self.client.get(&url).send().await;
+    fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
+    }
+
+    /// The file at `path`, of at most `allowed` bytes.
+    async fn get(&self, path: &str, allowed: u64) -> Result<Vec<u8>, MirrorError> {
+        let url = self.url(path);
+        let client = match &self.way {
+            Way::Http(client) => client,
+            Way::Directory(dir) => {
+                let path = dir.join(path);
+                let read = tokio::task::spawn_blocking(move || read_bounded(&path, allowed));
+                let read = read.await.expect("reading a file does not panic");
+                return match read {
+                    Ok(Some(bytes)) => Ok(bytes),
+                    Ok(None) => Err(MirrorError::NotFound { url }),
+                    Err(error) if error.source.kind() == ErrorKind::FileTooLarge => {
+                        Err(MirrorError::TooLong { url, allowed })
+                    }
+                    Err(error) => Err(error.into()),
+                };
+            }
+        };
+        let sent = client.get(&url).send().await;
         let mut response = match sent {
             Ok(response) => response,
             Err(source) => return Err(MirrorError::Fetch { url, source }),
@@ -242,9 +282,27 @@ mod tests {
         assert_eq!(mirror.metadata("timestamp.json", 2000).await.unwrap().unwrap().len(), 2000);
     }
 
+    #[tokio::test]
+    async fn a_directory_is_a_mirror() {
+        let dir = tempfile::tempdir().unwrap();
+        let steps = store::steps::Steps::free();
+        let repository = store::repository::Repository::create(dir.path(), steps).unwrap();
+        let soft = vec![7; 100_000];
+        repository.put_piece(wanted(&soft).id, &soft, 3).unwrap();
+        repository.publish(&[], &[], b"{}").unwrap();
+        let mirror = Mirror::new(&format!("file://{}", dir.path().display())).unwrap();
+        assert_eq!(mirror.object(wanted(&soft)).await.unwrap().0, soft);
+        let missing = mirror.object(wanted(b"missing")).await.unwrap_err();
+        assert!(matches!(missing, MirrorError::NotFound { .. }), "{missing}");
+        assert_eq!(mirror.metadata("timestamp.json", 9).await.unwrap().unwrap(), b"{}");
+        let refused = mirror.metadata("timestamp.json", 1).await.unwrap_err();
+        assert!(matches!(refused, MirrorError::TooLong { .. }), "{refused}");
+    }
+
     #[test]
-    fn only_http_is_an_address() {
-        assert!(Mirror::new("ftp://mirror.example/").is_err());
-        assert!(Mirror::new("").is_err());
+    fn only_http_and_directories_are_addresses() {
+        for bad in ["ftp://mirror.example/", "", "file://relative", "/srv/mirror"] {
+            assert!(Mirror::new(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -26,6 +26,9 @@ use crate::steps::Steps;
 /// The steps of [`Slots::switch`], in order.
 pub const SWITCH_STEPS: [&str; 3] = ["slots: link", "slots: rename", "slots: sync directory"];
 
+/// The steps of [`Slots::clear`], in order.
+pub const CLEAR_STEPS: [&str; 2] = ["slots: unlink", "slots: sync directory"];
+
 /// How the names of releases begin that are being staged.
 pub(crate) const STAGING: &str = ".staging-";
 
@@ -261,6 +264,18 @@ impl Slots {
         self.steps.reach(SWITCH_STEPS[1])?;
         fs::rename(&next, &current).map_err(at("replace", &current))?;
         self.steps.reach(SWITCH_STEPS[2])?;
+        Ok(sync_dir(&self.dir)?)
+    }
+
+    /// Makes no release the one that runs, durably.
+    ///
+    /// # Errors
+    /// [`SlotError`], also if `current` is not ours.
+    pub fn clear(&self) -> Result<(), SlotError> {
+        self.current()?;
+        self.steps.reach(CLEAR_STEPS[0])?;
+        disk::remove_file(&self.dir.join("current"))?;
+        self.steps.reach(CLEAR_STEPS[1])?;
         Ok(sync_dir(&self.dir)?)
     }
 

@@ -275,3 +275,14 @@ fn the_running_release_is_never_removed() {
     slots.remove(&one).unwrap();
     assert_eq!(slots.list().unwrap(), [two]);
 }
+
+#[test]
+fn without_a_current_release_nothing_runs_and_the_slots_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let slots = open(dir.path());
+    let (one, _) = install(&slots, &TestRelease::sample(1), None).unwrap();
+    slots.switch(&one).unwrap();
+    slots.clear().unwrap();
+    slots.clear().unwrap();
+    assert_eq!((slots.current().unwrap(), slots.list().unwrap()), (None, vec![one]));
+}

@@ -13,7 +13,7 @@
 //!            │  │                                  │ whole on disk, verified
 //!            │  │                               switching ⟲ failed: again
 //!            │  │                                  │ `current` leads to it
-//!            │  └── committed ◀── well ─────────  probing
+//!            │  └── committed ◀── well ─────────  probing ⟲ not run: again
 //!            │                                     │ ill, or no answer in time
 //!            └──── rolled back ◀───────────── rolling back ⟲ failed: again
 //!                                                  ▲
@@ -64,7 +64,7 @@ enum State {
     Transferring(Errand),
     Staging(Errand),
     Switching { errand: Errand, slot: SlotName, failures: u32, again: Option<Instant> },
-    Probing { errand: Errand, slot: SlotName },
+    Probing { errand: Errand, slot: SlotName, again: Option<Instant> },
     RollingBack { errand: Errand, leaving: Leaving, again: Option<Instant> },
 }
 
@@ -315,7 +315,15 @@ impl Machine {
                 self.switch(errand, slot, failures);
             }
 
-            (State::Probing { errand, slot }, Input::Probed { verdict, detail }) => {
+            (State::Probing { errand, slot, .. }, Input::Failed { .. }) => {
+                // The probe was not run: that says nothing of the release.
+                let again = Some(now + self.schedule.after_failure());
+                self.state = State::Probing { errand, slot, again };
+            }
+            (State::Probing { errand, slot, again: Some(at) }, Input::Tick) if now >= at => {
+                self.probe(errand, slot);
+            }
+            (State::Probing { errand, slot, .. }, Input::Probed { verdict, detail }) => {
                 let well = matches!(verdict, Verdict::Passed { .. } | Verdict::NotDeclared);
                 // A repaired release is the one that ran, byte for byte: what
                 // stood there before it was damaged.
@@ -362,7 +370,9 @@ impl Machine {
     pub const fn next_deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Idle { until } => Some(*until),
-            State::Switching { again, .. } | State::RollingBack { again, .. } => *again,
+            State::Switching { again, .. }
+            | State::Probing { again, .. }
+            | State::RollingBack { again, .. } => *again,
             _ => None,
         }
     }
@@ -546,7 +556,7 @@ impl Machine {
 
     fn probe(&mut self, errand: Errand, slot: SlotName) {
         let probed = InSlot::new(&errand.release, slot.clone());
-        self.state = State::Probing { errand, slot };
+        self.state = State::Probing { errand, slot, again: None };
         self.keep();
         self.outputs.push_back(Output::Probe(probed));
     }
@@ -652,7 +662,7 @@ impl Machine {
             State::Switching { errand, slot, .. } => {
                 (errand, Phase::Switching { slot: slot.clone() })
             }
-            State::Probing { errand, slot } => (errand, Phase::Probing { slot: slot.clone() }),
+            State::Probing { errand, slot, .. } => (errand, Phase::Probing { slot: slot.clone() }),
             State::RollingBack { errand, leaving, .. } => {
                 let Leaving { slot, to, verdict, reason, by } = leaving.clone();
                 (errand, Phase::RollingBack { slot, to, verdict, reason, by })

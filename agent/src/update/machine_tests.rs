@@ -274,6 +274,15 @@ fn an_ill_release_is_left_and_remembered() {
 }
 
 #[test]
+fn a_probe_that_could_not_be_run_is_run_later_and_blames_nobody() {
+    let mut bench = Bench::running().to("probing");
+    assert!(bench.give(failed()).is_empty());
+    let outputs = bench.tick();
+    assert_eq!(outputs.last(), Some(&Output::Probe(in_slot(2))));
+    assert!(bench.kept.bad.is_empty());
+}
+
+#[test]
 fn a_first_release_that_is_ill_leaves_nothing_running() {
     let mut bench = Bench::start(Remembered::default(), None).to("probing");
     let outputs = bench.give(ill());

@@ -1,0 +1,268 @@
+//! A vendor on a disk: a repository with real releases, and tickets for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use delta::encode::{Encoder, Source, Target};
+use manifest::admission::credential::Role;
+use manifest::admission::issuer::{IssuerStatement, SignedIssuer};
+use manifest::admission::limits::{CREDENTIAL_LIFE, ISSUER_LIFE};
+use manifest::admission::ticket::Ticket;
+use manifest::admission::workgroup::WorkgroupId;
+use manifest::audit::event::ReleaseRef;
+use manifest::content::ContentId;
+use manifest::key::SigningKey;
+use manifest::release::changes::Changes;
+use manifest::release::layout::Shape;
+use manifest::release::patch::{DeltaRow, PatchManifest, PatchSource, patch_layout};
+use manifest::trust::author::keyring::Keyring;
+use manifest::trust::author::lifetimes::Lifetimes;
+use manifest::trust::author::repository::{FileFacts, Repository as Author, TopLevelKeys};
+use manifest::trust::author::role_keys::RoleKeys;
+use manifest::trust::bundle::Bundle;
+use manifest::trust::custom::{ManifestDelta, PatchTarget, ReleaseKind, ReleaseTarget};
+use manifest::trust::refresh::{Input, Output, Refresh};
+use manifest::trust::trusted::TrustedSet;
+use store::repository::{NewTarget, Repository};
+use store::steps::Steps;
+use store::testing::TestRelease;
+
+use crate::clock;
+use crate::update::decision::Subject;
+
+/// A vendor of the product `hello`, with one key a role.
+pub(crate) struct Vendor {
+    dir: tempfile::TempDir,
+    seed: u8,
+    author: Author,
+    keys: Keyring,
+    pub(crate) repository: Repository,
+    files: BTreeMap<String, Vec<u8>>,
+    pub(crate) last: Option<TestRelease>,
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+impl Vendor {
+    /// A vendor with an empty stable channel.
+    pub(crate) fn new() -> Self {
+        Self::with_seed(1)
+    }
+
+    /// Another vendor for each seed from 1 on.
+    pub(crate) fn with_seed(seed: u8) -> Self {
+        let base = seed * 10;
+        let one = |n| RoleKeys::one(key(base + n).public());
+        let mut author = Author::create(&TopLevelKeys {
+            root: one(1),
+            targets: one(2),
+            snapshot: one(3),
+            timestamp: one(4),
+            workgroup: vec![key(base + 6).public()],
+        });
+        let Subject { product, channel, .. } = Self::subject();
+        author.delegate(&product, &channel, &one(5)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::create(dir.path(), Steps::free()).unwrap();
+        let keys = Keyring::new((1..=9).map(|n| key(base + n)));
+        let files = BTreeMap::new();
+        let mut vendor = Self { dir, seed, author, keys, repository, files, last: None };
+        vendor.publish(&[]);
+        vendor
+    }
+
+    /// What its machines are installations of.
+    pub(crate) fn subject() -> Subject {
+        Subject {
+            product: "hello".parse().unwrap(),
+            channel: "stable".parse().unwrap(),
+            platform: "linux-x86_64".parse().unwrap(),
+        }
+    }
+
+    /// The repository as a mirror's address.
+    pub(crate) fn mirror(&self) -> String {
+        format!("file://{}", self.dir.path().display())
+    }
+
+    /// A ticket for members, which names the repository as a mirror.
+    pub(crate) fn ticket(&self) -> Ticket {
+        let root = self.files["1.root.json"].clone();
+        let issuer_key = key(self.seed * 10 + 7);
+        let statement = IssuerStatement {
+            workgroup: WorkgroupId::of_first_root(&root),
+            issuer: issuer_key.public(),
+            organisation: "Test Organisation".to_owned(),
+            products: vec![Self::subject().product],
+            roles: vec![Role::Member],
+            credential_seconds: CREDENTIAL_LIFE.as_secs(),
+            expires: clock::wall().after(ISSUER_LIFE),
+        };
+        Ticket {
+            root,
+            product: Self::subject().product,
+            addresses: Vec::new(),
+            mirrors: vec![self.mirror()],
+            issuer: SignedIssuer::sign(&statement, &key(self.seed * 10 + 6)).unwrap(),
+            issuer_key,
+        }
+    }
+
+    /// Publishes [`TestRelease::sample`] of this number.
+    pub(crate) fn release(&mut self, number: u64) -> ReleaseRef {
+        self.publish_release(TestRelease::sample(number))
+    }
+
+    /// Publishes a release, with a patch from the one before.
+    pub(crate) fn publish_release(&mut self, release: TestRelease) -> ReleaseRef {
+        let Subject { product, channel, platform } = Self::subject();
+        for (piece, bytes) in release.manifest.pieces().iter().zip(&release.pieces) {
+            self.repository.put_piece(piece.id, bytes, 3).unwrap();
+        }
+        let encoded = release.manifest.encode();
+        let id = ContentId::of(&encoded);
+        self.repository.put_piece(id, &encoded, 3).unwrap();
+        let about = release.manifest.about().clone();
+        let mut target = ReleaseTarget {
+            blake3: id,
+            version: about.version.clone(),
+            number: about.number,
+            kind: ReleaseKind::Feature,
+            withdrawn: false,
+            manifest_deltas: Vec::new(),
+        };
+        let mut targets = Vec::new();
+        if let Some(last) = self.last.take() {
+            let patch = self.patch(&last, &release);
+            let base = last.manifest.encode();
+            let delta = self.delta(&[&base], &encoded, &[encoded.len()]).remove(0);
+            target.manifest_deltas.push(ManifestDelta {
+                base: ContentId::of(&base),
+                object: ContentId::of(&delta),
+                length: delta.len() as u64,
+            });
+            let encoded = patch.encode();
+            self.repository.put_object(patch.id(), &encoded).unwrap();
+            let custom =
+                PatchTarget { blake3: patch.id(), base: patch.base, release: patch.release };
+            let numbers = (last.manifest.about().number, about.number);
+            let facts = FileFacts::of(&encoded);
+            let path = self
+                .author
+                .set_patch(&product, &channel, &platform, numbers, &custom, facts)
+                .unwrap();
+            targets.push((path, facts, encoded));
+        }
+        let facts = FileFacts::of(&encoded);
+        let path = self.author.set_release(&product, &channel, &platform, &target, facts).unwrap();
+        targets.push((path, facts, encoded));
+        self.publish(&targets);
+        self.last = Some(release);
+        ReleaseRef { version: about.version, number: about.number, manifest: id }
+    }
+
+    /// Takes a release out of the channel.
+    pub(crate) fn withdraw(&mut self, release: &ReleaseRef) {
+        let suffix = format!("/{}.release", release.version);
+        let role = Self::subject().role();
+        self.author.retain_targets(&role, |path, _| !path.ends_with(&suffix));
+        self.publish(&[]);
+    }
+
+    fn publish(&mut self, targets: &[(String, FileFacts, Vec<u8>)]) {
+        let lifetimes = Lifetimes::default();
+        let files = self.author.publish(clock::wall(), &self.keys, &lifetimes).unwrap();
+        self.files.extend(files.into_iter().map(|file| (file.name, file.bytes)));
+        let named: Vec<String> =
+            targets.iter().map(|(_, facts, _)| ContentId::from(facts.sha256).to_string()).collect();
+        let targets: Vec<NewTarget<'_>> = targets
+            .iter()
+            .zip(&named)
+            .map(|((path, _, bytes), sha256)| NewTarget { path, sha256, bytes })
+            .collect();
+        let metadata: Vec<_> =
+            self.files.clone().into_iter().filter(|(name, _)| name != "timestamp.json").collect();
+        self.repository.publish(&targets, &metadata, &self.files["timestamp.json"]).unwrap();
+    }
+
+    fn delta(&self, sources: &[&[u8]], target: &[u8], ends: &[usize]) -> Vec<Vec<u8>> {
+        let sources = sources
+            .iter()
+            .map(|bytes| Source { id: *ContentId::of(bytes).as_bytes(), bytes })
+            .collect();
+        let encoder = Encoder::new(sources, &delta::options::Options { level: 3 }).unwrap();
+        let target = Target { bytes: target, piece_ends: ends };
+        let deltas = encoder.encode(&[target], &|_| {}).remove(0);
+        for delta in &deltas {
+            self.repository.put_object(ContentId::of(delta), delta).unwrap();
+        }
+        deltas
+    }
+
+    /// A patch whose every delta may read every file that is gone.
+    fn patch(&self, base: &TestRelease, release: &TestRelease) -> PatchManifest {
+        let (old, new) = (&base.manifest, &release.manifest);
+        let changes = Changes::between(old.tree(), new.tree());
+        let bytes = |release: &TestRelease, row: u32| {
+            release.file(release.manifest.tree().entries()[row as usize].path.as_str())
+        };
+        let old_files: Vec<Vec<u8>> = changes.gone.iter().map(|row| bytes(base, *row)).collect();
+        let sources: Vec<PatchSource> =
+            changes.gone.iter().map(|row| PatchSource { rows: vec![*row] }).collect();
+        let piece = |shape: &Shape| -> Vec<u8> {
+            let run = |part: &manifest::release::layout::Part| {
+                let start = usize::try_from(part.offset).unwrap();
+                bytes(release, part.row)[start..start + part.len as usize].to_vec()
+            };
+            shape.parts.iter().flat_map(run).collect()
+        };
+        let old_refs: Vec<&[u8]> = old_files.iter().map(Vec::as_slice).collect();
+        let layout = patch_layout(new, &changes);
+        let deltas = layout.shapes.iter().map(|shape| {
+            let target = piece(shape);
+            let delta = self.delta(&old_refs, &target, &[target.len()]).remove(0);
+            let named = delta::header(&delta).unwrap().sources;
+            let place = |id: &[u8; 32]| {
+                let at = old_files.iter().position(|file| ContentId::of(file).as_bytes() == id);
+                u32::try_from(at.unwrap()).unwrap()
+            };
+            DeltaRow {
+                object: ContentId::of(&delta),
+                len: u32::try_from(delta.len()).unwrap(),
+                sources: named.iter().map(|source| place(&source.id)).collect(),
+            }
+        });
+        let deltas = deltas.collect();
+        PatchManifest { base: old.id(), release: new.id(), sources, deltas }
+    }
+
+    /// Everything that is published, as one bundle.
+    pub(crate) fn bundle(&self) -> Bundle {
+        let mut bundle = Bundle::new();
+        for (name, bytes) in &self.files {
+            bundle.put(name.clone(), bytes.clone()).unwrap();
+        }
+        bundle
+    }
+
+    /// What a machine trusts that has seen everything.
+    pub(crate) fn trusted(&self) -> TrustedSet {
+        let trusted = TrustedSet::from_root(&self.files["1.root.json"]).unwrap();
+        let role = Self::subject().role();
+        let mut refresh = Refresh::new(trusted, clock::wall(), vec![role]);
+        while let Some(output) = refresh.poll() {
+            if let Output::Want { name, .. } = output {
+                let file = self.files.get(&name).cloned();
+                refresh.handle(file.map_or(Input::NotFound, Input::File)).unwrap();
+            }
+        }
+        refresh.finish()
+    }
+
+    /// The release that was published last, for comparisons.
+    pub(crate) fn manifest(&self) -> Arc<manifest::release::manifest::ReleaseManifest> {
+        Arc::clone(&self.last.as_ref().unwrap().manifest)
+    }
+}
