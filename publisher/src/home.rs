@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use manifest::name::{ChannelName, ProductName};
 use manifest::time::UnixTime;
+use manifest::trust::role::RoleName;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use store::atomic;
@@ -179,6 +180,13 @@ impl Home {
             .into_iter()
             .chain(self.vendor.channels.iter().map(channel))
             .collect()
+    }
+
+    /// The roles that sign the channels.
+    #[must_use]
+    pub fn channel_roles(&self) -> Vec<RoleName> {
+        let product = &self.vendor.product;
+        self.vendor.channels.iter().map(|channel| RoleName::of_channel(product, channel)).collect()
     }
 
     /// The addresses at which `seed` can be met.

@@ -24,5 +24,6 @@ pub mod rebuild;
 pub mod release;
 pub mod renew;
 pub mod report;
+pub mod seed;
 pub mod status;
 pub mod ticket;

@@ -17,3 +17,9 @@ pub const BASES: usize = 32;
 
 /// A JSON file of the home, in bytes.
 pub const NOTE_BYTES: u64 = 16 << 20;
+
+/// Unpacked objects that a seeder keeps at hand, in bytes.
+pub const CACHE_BYTES: usize = 64 << 20;
+
+/// Unpacked objects that a seeder keeps at hand.
+pub const CACHE_OBJECTS: usize = 1024;

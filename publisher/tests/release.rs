@@ -265,3 +265,42 @@ fn what_expires_is_signed_anew_and_nothing_else() {
     let root = session.metadata().expiries().into_iter().find(|(role, _)| role.as_str() == "root");
     assert_eq!(root.unwrap().1, day(365));
 }
+
+#[test]
+fn a_seeder_offers_what_was_published_since() {
+    use manifest::trust::exchange::MetadataRequest;
+    use manifest::trust::trusted::TrustedSet;
+    use updraft_publisher::seed::credential::seeder_credential;
+    use updraft_publisher::seed::offer::Offer;
+
+    let vendor = Vendor::new();
+    let home = vendor.home();
+    let repository = home.repository(Steps::free()).unwrap();
+    let root = repository.metadata("1.root.json").unwrap().unwrap();
+    let mut offer = Offer::new(repository, home.channel_roles()).unwrap();
+    assert!(offer.announcement().is_none());
+    assert!(offer.refresh(NOW).unwrap());
+    assert!(!offer.refresh(NOW).unwrap());
+    let (old, _) = two_trees(&vendor);
+    vendor.release(&old, "1.0").unwrap();
+    assert!(offer.refresh(NOW).unwrap());
+    assert!(offer.announcement().is_some());
+
+    let newcomer = TrustedSet::from_root(&root).unwrap();
+    let answer = offer.answer(&MetadataRequest::of(&newcomer).encode()).unwrap();
+    assert!(answer.len() < 30_000);
+    assert!(offer.answer(b"nonsense").is_err());
+
+    // A repository that is spoilt under way is not offered, nor forgotten.
+    let timestamp = home.repository_dir().join("metadata/timestamp.json");
+    let good = fs::read_to_string(&timestamp).unwrap();
+    fs::write(&timestamp, good.replace("\"version\":2", "\"version\":3")).unwrap();
+    assert!(offer.refresh(NOW).is_err());
+    assert_eq!(offer.timestamp_version().unwrap().get(), 2);
+    fs::write(&timestamp, good).unwrap();
+
+    let credential = seeder_credential(&home, &vendor.keys(), NOW).unwrap();
+    let chain = manifest::admission::chain::CredentialChain::parse(&credential.chain).unwrap();
+    let member = chain.verify(&offer.workgroup().unwrap(), &credential.peer_key.public(), NOW);
+    assert!(member.unwrap().has(manifest::admission::credential::Role::Seeder));
+}

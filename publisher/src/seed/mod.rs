@@ -1,0 +1,6 @@
+//! The vendor's own seeder: origin, bootstrap and mirror in one.
+
+pub mod credential;
+pub mod mirror;
+pub mod offer;
+pub mod shelf;

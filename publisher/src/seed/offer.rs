@@ -1,0 +1,120 @@
+//! What the repository says at this moment, verified as any member would.
+//!
+//! Answers requests for metadata and words announcements. A repository that
+//! stops verifying changes nothing here: what was verified last is served on.
+
+use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust, WrongKeyCount};
+use manifest::time::UnixTime;
+use manifest::trust::exchange::{Announcement, ExchangeError, MetadataRequest};
+use manifest::trust::refresh::{Input, Output, Refresh, RefreshError};
+use manifest::trust::role::{MetadataVersion, RoleName};
+use manifest::trust::root::NoWorkgroupKeys;
+use manifest::trust::rules::TrustError;
+use manifest::trust::trusted::TrustedSet;
+use store::repository::{Repository, RepositoryError};
+
+/// The repository's metadata as it was last verified.
+#[derive(Debug)]
+pub struct Offer {
+    repository: Repository,
+    roles: Vec<RoleName>,
+    workgroup: WorkgroupId,
+    trusted: TrustedSet,
+}
+
+/// Metadata that cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum OfferError {
+    /// There is no root to begin with.
+    #[error("the repository has no 1.root.json")]
+    NoRoot,
+    /// Root does not hold.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// Something below root does not hold, or has expired.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
+    /// Root names no workgroup key.
+    #[error(transparent)]
+    NoWorkgroupKeys(#[from] NoWorkgroupKeys),
+    /// Root names too many.
+    #[error(transparent)]
+    WrongKeyCount(#[from] WrongKeyCount),
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+}
+
+impl Offer {
+    /// Begins with the first root of `repository`; `roles` are its channels'.
+    ///
+    /// # Errors
+    /// [`OfferError`] if there is no root that holds.
+    pub fn new(repository: Repository, roles: Vec<RoleName>) -> Result<Self, OfferError> {
+        let root = repository.metadata("1.root.json")?.ok_or(OfferError::NoRoot)?;
+        let workgroup = WorkgroupId::of_first_root(&root);
+        let trusted = TrustedSet::from_root(&root)?;
+        Ok(Self { repository, roles, workgroup, trusted })
+    }
+
+    /// Takes what is new in the repository; says whether the timestamp is
+    /// another one than before.
+    ///
+    /// # Errors
+    /// [`OfferError`]; what was verified until then is kept.
+    pub fn refresh(&mut self, now: UnixTime) -> Result<bool, OfferError> {
+        let before = self.timestamp_version();
+        let mut refresh = Refresh::new(self.trusted.clone(), now, self.roles.clone());
+        let mut result = Ok(());
+        while let Some(output) = refresh.poll() {
+            let Output::Want { name, .. } = output else { continue };
+            let input = self.repository.metadata(&name)?.map_or(Input::NotFound, Input::File);
+            // The one source there is will not answer better when asked again.
+            if let Err(error) = refresh.handle(input) {
+                result = Err(error.into());
+                break;
+            }
+        }
+        self.trusted = refresh.finish();
+        result.map(|()| self.timestamp_version() != before)
+    }
+
+    /// The version of the timestamp that is offered.
+    #[must_use]
+    pub fn timestamp_version(&self) -> Option<MetadataVersion> {
+        self.trusted.timestamp().map(|timestamp| timestamp.version)
+    }
+
+    /// What was verified last.
+    #[must_use]
+    pub const fn trusted(&self) -> &TrustedSet {
+        &self.trusted
+    }
+
+    /// Who may speak for the workgroup, by the root that is offered.
+    ///
+    /// # Errors
+    /// [`OfferError::NoWorkgroupKeys`], [`OfferError::WrongKeyCount`].
+    pub fn workgroup(&self) -> Result<WorkgroupTrust, OfferError> {
+        Ok(WorkgroupTrust::new(self.workgroup, self.trusted.root().workgroup_keys()?)?)
+    }
+
+    /// Word of what is offered; `None` before anything is.
+    #[must_use]
+    pub fn announcement(&self) -> Option<Vec<u8>> {
+        Announcement::of(&self.trusted).map(|announcement| announcement.encode())
+    }
+
+    /// The answer to a peer's request for metadata.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] if it is no request.
+    pub fn answer(&self, request: &[u8]) -> Result<Vec<u8>, ExchangeError> {
+        let request = MetadataRequest::decode(request)?;
+        let root = |version| {
+            let name = RoleName::ROOT.versioned_file_name(version);
+            self.repository.metadata(&name).ok().flatten()
+        };
+        Ok(request.answer(&self.trusted, root).encode())
+    }
+}
