@@ -12,5 +12,6 @@ pub mod intake;
 pub mod judge;
 pub mod limits;
 pub mod record;
+pub mod roots;
 pub mod table;
 pub mod vault;

@@ -1,9 +1,8 @@
 //! The program from outside, without a network: joining, and logs on disk.
 
-mod workgroup;
-
 use std::fs;
 
+use crate::workgroup::{Workgroup, auditor, told, write_ticket};
 use manifest::admission::credential::{InstallationId, Role};
 use manifest::audit::testing::SampleLog;
 use manifest::testing::{TestWorkgroup, key};
@@ -11,7 +10,6 @@ use store::steps::Steps;
 use updraft_auditor::collect::Reading;
 use updraft_auditor::intake::{meet, take_in};
 use updraft_auditor::vault::Vault;
-use workgroup::{Workgroup, auditor, told, write_ticket};
 
 #[test]
 fn joining_tells_the_fingerprint_and_compares_it() {

@@ -9,17 +9,20 @@ use manifest::admission::issuer::{IssuerStatement, SignedIssuer};
 use manifest::admission::limits::{CREDENTIAL_LIFE, ISSUER_LIFE};
 use manifest::admission::ticket::Ticket;
 use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust};
-use manifest::key::SigningKey;
+use manifest::key::{PublicKey, SigningKey};
 use manifest::testing::{TestWorkgroup, key};
 use manifest::time::UnixTime;
 use manifest::trust::author::keyring::Keyring;
 use manifest::trust::author::lifetimes::Lifetimes;
 use manifest::trust::author::repository::{Repository, TopLevelKeys};
 use manifest::trust::author::role_keys::RoleKeys;
+use manifest::trust::bundle::Bundle;
 
 /// A workgroup whose first root is signed, with all keys grown from `seed`.
 pub(crate) struct Workgroup {
     pub(crate) root: Vec<u8>,
+    repository: Repository,
+    keyring: Keyring,
     pub(crate) trust: WorkgroupTrust,
     seed: u64,
     now: UnixTime,
@@ -38,12 +41,24 @@ impl Workgroup {
             workgroup: vec![secret(5).public()],
         };
         let keyring = Keyring::new((1..5).map(secret));
-        let files = Repository::create(&keys).publish(now, &keyring, &Lifetimes::default());
+        let mut repository = Repository::create(&keys);
+        let files = repository.publish(now, &keyring, &Lifetimes::default());
         let root =
             files.unwrap().into_iter().find(|file| file.name == "1.root.json").unwrap().bytes;
         let id = WorkgroupId::of_first_root(&root);
         let trust = WorkgroupTrust::new(id, vec![secret(5).public()]).unwrap();
-        Self { root, trust, seed, now }
+        Self { root, repository, keyring, trust, seed, now }
+    }
+
+    /// Replaces the workgroup key: the answer of a peer that knows root 2.
+    pub(crate) fn rotate(&mut self, to: PublicKey) -> Vec<u8> {
+        self.repository.edit_root(|root| root.set_workgroup_keys(&[to]));
+        let files = self.repository.publish(self.now, &self.keyring, &Lifetimes::default());
+        let mut bundle = Bundle::new();
+        for file in files.unwrap() {
+            bundle.put(file.name, file.bytes).unwrap();
+        }
+        bundle.encode()
     }
 
     /// A ticket that admits to `role`, with these addresses.
@@ -69,7 +84,6 @@ impl Workgroup {
     }
 
     /// A credential of installation number `who`, and its peer key.
-    #[allow(dead_code, reason = "not every test that shares this file needs it")]
     pub(crate) fn member(&self, who: u64) -> (CredentialChain, SigningKey) {
         let (log_key, peer_key) = (TestWorkgroup::log_key(who), TestWorkgroup::peer_key(who));
         let ticket = self.ticket(Role::Member, Vec::new());
