@@ -11,6 +11,7 @@ use crate::packed::{Packed, UnpackError};
 use crate::ranges::{self, RangesError};
 use crate::read_at::ReadAt;
 use crate::streams::{self, ControlError};
+use crate::words::{self, WordsError};
 
 /// Why a delta did not make its target.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum ApplyError {
     /// Its control is not sound.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// Its words are not sound.
+    #[error(transparent)]
+    Words(#[from] WordsError),
     /// Its streams are not as long as its control says.
     #[error("{stream} of the delta has {found} bytes, its control asks for {expected}")]
     StreamLength {
@@ -132,7 +136,7 @@ fn make(
 }
 
 fn make_whole(delta: &Delta<'_>, old: &Old<'_>, out: &mut Vec<u8>) -> Result<(), ApplyError> {
-    if delta.section(Tag::Control).is_some() || delta.section(Tag::Difference).is_some() {
+    if delta.tags().any(|tag| !matches!(tag, Tag::Ranges | Tag::Extra)) {
         return Err(ApplyError::Sections);
     }
     let packed = delta.section(Tag::Extra).ok_or(ApplyError::Sections)?;
@@ -152,45 +156,63 @@ fn make_from_difference(
     let control = Packed::parse(control, target_len)?.unpack(&[])?;
     let copies = streams::read_control(&control, target_len, old.len)?;
     drop(control);
-    let copied: u64 = copies.iter().map(|copy| copy.len as u64).sum();
+    // They are not longer than the target: `read_control` has seen to that.
+    let copied: usize = copies.iter().map(|copy| copy.len).sum();
+    let left = target_len - copied as u64;
+    let extra = extra(delta, old, left)?;
 
-    let extra = match delta.section(Tag::Extra) {
-        Some(packed) => {
-            let packed = Packed::parse(packed, target_len)?;
-            expect_length("extra", target_len - copied, packed.len)?;
-            packed.unpack(&prefix(delta, old)?)?
-        }
-        None => Vec::new(),
-    };
-    expect_length("extra", target_len - copied, extra.len() as u64)?;
-    let difference = match delta.section(Tag::Difference) {
-        Some(packed) => {
-            let packed = Packed::parse(packed, target_len)?;
-            expect_length("difference", copied, packed.len)?;
-            Some(packed.unpack(&[])?)
-        }
-        None => None,
-    };
+    let mut resembling = vec![0; copied];
+    let mut rest = &mut resembling[..];
+    for copy in &copies {
+        let (here, after) = rest.split_at_mut(copy.len);
+        old.read(copy.address, here)?;
+        rest = after;
+    }
+    change(delta, &mut resembling)?;
 
-    out.reserve_exact(usize::try_from(target_len).expect("a target's length fits memory"));
-    let mut extra = &extra[..];
-    let mut difference = difference.as_deref();
+    out.reserve_exact(resembling.len() + extra.len());
+    let (mut resembling, mut extra) = (&resembling[..], &extra[..]);
     for copy in copies {
-        let (new, left) = extra.split_at(copy.extra);
+        let (new, after) = extra.split_at(copy.extra);
+        let (changed, others) = resembling.split_at(copy.len);
         out.extend_from_slice(new);
-        extra = left;
-        let start = out.len();
-        out.resize(start + copy.len, 0);
-        old.read(copy.address, &mut out[start..])?;
-        if let Some(left) = &mut difference {
-            let (added, rest) = left.split_at(copy.len);
-            *left = rest;
-            for (byte, added) in out[start..].iter_mut().zip(added) {
-                *byte = byte.wrapping_add(*added);
-            }
-        }
+        out.extend_from_slice(changed);
+        (extra, resembling) = (after, others);
     }
     out.extend_from_slice(extra);
+    Ok(())
+}
+
+/// The new bytes between segments, `expected` of them.
+fn extra(delta: &Delta<'_>, old: &Old<'_>, expected: u64) -> Result<Vec<u8>, ApplyError> {
+    let Some(packed) = delta.section(Tag::Extra) else {
+        expect_length("extra", expected, 0)?;
+        return Ok(Vec::new());
+    };
+    let packed = Packed::parse(packed, expected)?;
+    expect_length("extra", expected, packed.len)?;
+    Ok(packed.unpack(&prefix(delta, old)?)?)
+}
+
+/// Changes old bytes into the new ones that resemble them.
+fn change(delta: &Delta<'_>, bytes: &mut [u8]) -> Result<(), ApplyError> {
+    let sections = [Tag::Difference, Tag::Gaps, Tag::Changes].map(|tag| delta.section(tag));
+    match sections {
+        [None, None, None] => {}
+        [Some(packed), None, None] => {
+            let packed = Packed::parse(packed, bytes.len() as u64)?;
+            expect_length("difference", bytes.len() as u64, packed.len)?;
+            for (byte, added) in bytes.iter_mut().zip(packed.unpack(&[])?) {
+                *byte = byte.wrapping_add(added);
+            }
+        }
+        [None, Some(gaps), Some(changes)] => {
+            let gaps = Packed::parse(gaps, delta.header.target_len)?.unpack(&[])?;
+            let changes = Packed::parse(changes, delta.header.target_len)?.unpack(&[])?;
+            words::change(bytes, &gaps, &changes)?;
+        }
+        _ => return Err(ApplyError::Sections),
+    }
     Ok(())
 }
 

@@ -3,24 +3,14 @@
 //! Promises the same bytes for the same input on any number of threads. Takes
 //! about 5 × the bytes of all sources beside the sources themselves.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
-use crate::format::{self, Codec, Header, SourceRef, Tag};
+use crate::attempt::Attempt;
+use crate::format::SourceRef;
 use crate::index::{Index, WindowTooLarge};
-use crate::limits::{MAX_RANGES_BYTES, MAX_TARGET_BYTES, max_segments};
-use crate::matcher;
+use crate::limits::MAX_TARGET_BYTES;
 use crate::options::Options;
 use crate::packed::Packer;
-use crate::ranges;
-use crate::segment::Segment;
-use crate::selection;
-use crate::streams::Streams;
-
-/// Segments with fewer equal bytes than one of these are left out, whichever
-/// makes the smaller delta.
-const MIN_EQUAL_BYTES: [usize; 2] = [24, 80];
 
 /// An old file, or a pack of several.
 #[derive(Debug, Clone, Copy)]
@@ -98,34 +88,13 @@ impl<'a> Encoder<'a> {
         let pieces: Vec<Vec<&[u8]>> = targets.iter().map(pieces).collect();
         let encoded = |pieces: &Vec<&[u8]>| -> Vec<Vec<u8>> {
             let each = pieces.par_iter().map(|piece| {
-                let delta = self.delta(piece);
+                let delta = Attempt::new(&self.index, &self.sources, self.packer, piece).smallest();
                 progress(piece.len() as u64);
                 delta
             });
             each.collect()
         };
         pieces.par_iter().map(encoded).collect()
-    }
-
-    /// The smallest delta that makes `piece`.
-    fn delta(&self, piece: &[u8]) -> Vec<u8> {
-        let target_id = *blake3::hash(piece).as_bytes();
-        let work = Work { encoder: self, piece, target_id };
-        let found = matcher::segments(&self.index, piece);
-        let found = selection::within_sources(&self.index, piece, &found);
-        let ranges = ranges::gather(&self.index, &found);
-        let mut deltas = vec![work.whole(&[])];
-        deltas.extend((!ranges.is_empty()).then(|| work.whole(&ranges)));
-        for min_equal in MIN_EQUAL_BYTES {
-            let segments = selection::worth_naming(&self.index, piece, &found, min_equal);
-            let allowed = max_segments(piece.len() as u64);
-            if !segments.is_empty() && segments.len() as u64 <= allowed {
-                deltas.push(work.difference(&segments, &[]));
-                deltas.push(work.difference(&segments, &ranges));
-            }
-        }
-        let smallest = deltas.into_iter().min_by_key(Vec::len);
-        smallest.expect("a piece can always be packed whole")
     }
 }
 
@@ -143,102 +112,4 @@ fn pieces<'a>(target: &Target<'a>) -> Vec<&'a [u8]> {
         piece
     });
     cut.collect()
-}
-
-/// One piece, being tried several ways.
-struct Work<'a> {
-    encoder: &'a Encoder<'a>,
-    piece: &'a [u8],
-    target_id: [u8; 32],
-}
-
-impl Work<'_> {
-    /// The piece as one stream, with old `ranges` as its prefix.
-    fn whole(&self, ranges: &[Range<usize>]) -> Vec<u8> {
-        let used = Used::new(&self.encoder.index, ranges.iter().map(|range| range.start));
-        let mut sections = Vec::new();
-        let prefix = self.prefix(ranges, &used, &mut sections);
-        sections.push((Tag::Extra, self.encoder.packer.pack(self.piece, &prefix)));
-        self.write(Codec::Whole, &used, &sections)
-    }
-
-    /// The piece as differences to `segments`, with old `ranges` as prefix of what is new.
-    fn difference(&self, segments: &[Segment], ranges: &[Range<usize>]) -> Vec<u8> {
-        let index = &self.encoder.index;
-        let packer = self.encoder.packer;
-        let starts = segments.iter().map(|segment| segment.old);
-        let used = Used::new(index, starts.chain(ranges.iter().map(|range| range.start)));
-        let streams =
-            Streams::new(self.piece, segments, index.text(), |old| used.address(index, old));
-        let mut sections = Vec::new();
-        let prefix = self.prefix(ranges, &used, &mut sections);
-        sections.push((Tag::Control, packer.pack(&streams.control, &[])));
-        if streams.difference.iter().any(|byte| *byte != 0) {
-            sections.push((Tag::Difference, packer.pack(&streams.difference, &[])));
-        }
-        if !streams.extra.is_empty() {
-            sections.push((Tag::Extra, packer.pack(&streams.extra, &prefix)));
-        }
-        self.write(Codec::Difference, &used, &sections)
-    }
-
-    /// The bytes of `ranges`; their list goes to `sections`.
-    fn prefix(
-        &self,
-        ranges: &[Range<usize>],
-        used: &Used,
-        sections: &mut Vec<(Tag, Vec<u8>)>,
-    ) -> Vec<u8> {
-        let Encoder { index, packer, .. } = self.encoder;
-        let named: Vec<Range<u64>> = ranges
-            .iter()
-            .map(|range| {
-                let start = used.address(index, range.start);
-                start..start + range.len() as u64
-            })
-            .collect();
-        let list = ranges::write(&named);
-        if ranges.is_empty() || list.len() > MAX_RANGES_BYTES {
-            return Vec::new();
-        }
-        sections.push((Tag::Ranges, packer.pack(&list, &[])));
-        ranges.iter().flat_map(|range| &index.text()[range.clone()]).copied().collect()
-    }
-
-    fn write(&self, codec: Codec, used: &Used, sections: &[(Tag, Vec<u8>)]) -> Vec<u8> {
-        let sources = used.sources.iter().map(|&source| self.encoder.sources[source]).collect();
-        let target_len = self.piece.len() as u64;
-        let header = Header { target_len, target_id: self.target_id, sources };
-        format::write(codec, &header, sections)
-    }
-}
-
-/// The sources that one delta reads, and where each begins in its addresses.
-struct Used {
-    sources: Vec<usize>,
-    starts: Vec<u64>,
-}
-
-impl Used {
-    /// The sources that hold the bytes at `places` of the index's text.
-    fn new(index: &Index<'_>, places: impl Iterator<Item = usize>) -> Self {
-        let mut sources: Vec<usize> = places.map(|place| index.source_of(place)).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        let mut start = 0;
-        let starts = sources.iter().map(|&source| {
-            let here = start;
-            start += index.span(source).len() as u64;
-            here
-        });
-        let starts = starts.collect();
-        Self { sources, starts }
-    }
-
-    /// Where the byte at `place` of the index's text stands in the delta's sources.
-    fn address(&self, index: &Index<'_>, place: usize) -> u64 {
-        let source = index.source_of(place);
-        let rank = self.sources.binary_search(&source).expect("every place read was counted");
-        self.starts[rank] + (place - index.span(source).start) as u64
-    }
 }

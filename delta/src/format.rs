@@ -45,10 +45,14 @@ pub(crate) enum Tag {
     Ranges = 1,
     /// Where old bytes are taken, and how many.
     Control = 2,
-    /// What to add to the old bytes.
+    /// What to add to the old bytes, each by itself.
     Difference = 3,
+    /// How far words that change lie apart, instead of a difference.
+    Gaps = 4,
+    /// What to add to each of them.
+    Changes = 5,
     /// The new bytes that no old ones resemble; of a whole delta, all.
-    Extra = 4,
+    Extra = 6,
 }
 
 impl Tag {
@@ -57,7 +61,9 @@ impl Tag {
             1 => Some(Self::Ranges),
             2 => Some(Self::Control),
             3 => Some(Self::Difference),
-            4 => Some(Self::Extra),
+            4 => Some(Self::Gaps),
+            5 => Some(Self::Changes),
+            6 => Some(Self::Extra),
             _ => None,
         }
     }
@@ -160,6 +166,11 @@ impl<'a> Delta<'a> {
             sections.push((tag, take(&mut rest, len)?));
         }
         Ok(Self { codec, header, sections })
+    }
+
+    /// The sections there are.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = Tag> {
+        self.sections.iter().map(|(tag, _)| *tag)
     }
 
     /// The bytes of a section.

@@ -8,6 +8,7 @@
 //! This crate knows nothing of releases, disks or peers.
 
 pub mod apply;
+mod attempt;
 pub mod encode;
 pub mod format;
 mod index;
@@ -21,6 +22,7 @@ mod segment;
 mod selection;
 mod streams;
 mod varint;
+mod words;
 
 pub use crate::apply::{ApplyError, apply};
 pub use crate::encode::{EncodeError, Encoder, Source, Target};

@@ -1,19 +1,22 @@
 //! A piece as old bytes, what to add to them, and new bytes between.
 //!
 //! Control holds, for each segment, how many new bytes come before it, how
-//! far its shift lies from the last one's, and its length. What to add is the
-//! difference, byte by byte, modulo 256. New bytes are extra; what is left of
-//! them comes after the last segment.
+//! far its shift lies from the last one's, and its length. The old bytes of
+//! all segments, one behind the other, are then changed into the new ones.
+//! New bytes between segments are extra; what is left of them comes last.
 
 use crate::limits::max_segments;
 use crate::segment::Segment;
 use crate::varint::{self, BadVarint};
 
-/// The three streams of a difference delta.
+/// The streams of a difference delta, before they are packed.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     pub(crate) control: Vec<u8>,
-    pub(crate) difference: Vec<u8>,
+    /// The old bytes of all segments.
+    pub(crate) old: Vec<u8>,
+    /// What they become.
+    pub(crate) new: Vec<u8>,
     pub(crate) extra: Vec<u8>,
 }
 
@@ -35,13 +38,18 @@ impl Streams {
             varint::write_signed(&mut streams.control, shift - last_shift);
             varint::write(&mut streams.control, segment.len as u64);
             streams.extra.extend_from_slice(&piece[made..segment.new]);
-            let pairs = piece[segment.new..].iter().zip(&old[segment.old..segment.old_end()]);
-            streams.difference.extend(pairs.map(|(new, old)| new.wrapping_sub(*old)));
+            streams.old.extend_from_slice(&old[segment.old..segment.old_end()]);
+            streams.new.extend_from_slice(&piece[segment.new..segment.new_end()]);
             made = segment.new_end();
             last_shift = shift;
         }
         streams.extra.extend_from_slice(&piece[made..]);
         streams
+    }
+
+    /// What to add to the old bytes, each by itself, modulo 256.
+    pub(crate) fn difference(&self) -> Vec<u8> {
+        self.new.iter().zip(&self.old).map(|(new, old)| new.wrapping_sub(*old)).collect()
     }
 }
 
