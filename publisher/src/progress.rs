@@ -38,7 +38,7 @@ impl Progress {
     pub fn stage(&self, what: impl Into<Cow<'static, str>>, total_bytes: u64) -> Stage {
         let bar = self.bars.add(ProgressBar::new(total_bytes));
         bar.set_style(style(
-            "{msg:28} {wide_bar:.cyan/blue} {bytes:>11} of {total_bytes:>11} {eta:>4}",
+            "{msg:28} {wide_bar:.cyan/blue} {decimal_bytes:>11} of {decimal_total_bytes:>11} {eta:>4}",
         ));
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(250));
