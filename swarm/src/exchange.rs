@@ -1,0 +1,524 @@
+//! Exchanges objects with all peers: downloads and uploads on every link.
+//!
+//! Feed it with `handle`, then call `poll` until it returns `None`. Joins
+//! `transfer`, `serving`, `shelf` and `fetches`, and turns frames into their
+//! terms and back; it decides nothing that they can decide.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use manifest::content::ContentId;
+use manifest::key::PublicKey;
+
+use crate::assembly::Assembly;
+use crate::block::ObjectSize;
+use crate::blocklist::BlockList;
+use crate::budget::Budget;
+use crate::fetches::{FetchId, Fetches, Report};
+use crate::link::LinkId;
+use crate::outbox::Outbox;
+use crate::serving::{self, Content, Holding, Manner, Serving};
+use crate::shelf::{Lookup, Read, ReadId, Shelf};
+use crate::squeeze::{Payload, Squeezer};
+use crate::standing::{Misbehaviour, Sentence};
+use crate::transfer::{self, Transfer};
+use crate::wire::{Frame, Have, Lane, Whose};
+
+/// How an exchange behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How we share.
+    pub manner: Manner,
+    /// Bytes a second sent, or no limit.
+    pub upload: Option<u64>,
+    /// Bytes a second asked for, or no limit.
+    pub download: Option<u64>,
+    /// Bytes of objects under way that may be in memory.
+    pub assembly_bytes: usize,
+    /// Where chance comes from.
+    pub seed: u64,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub enum Input {
+    /// A peer was admitted on a new connection.
+    Joined {
+        /// The connection.
+        link: LinkId,
+        /// Who it is.
+        peer: PublicKey,
+        /// Whether it is the origin, which likes to know what we have.
+        origin: bool,
+    },
+    /// A connection ended.
+    Left(LinkId),
+    /// A frame came.
+    Frame {
+        /// The connection.
+        link: LinkId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// A connection wrote frames.
+    Written {
+        /// The connection.
+        link: LinkId,
+        /// On which stream.
+        lane: Lane,
+        /// How many.
+        frames: usize,
+    },
+    /// The program answers a read; nothing if it does not have the bytes.
+    Read {
+        /// Which read.
+        read: ReadId,
+        /// The bytes.
+        bytes: Option<Bytes>,
+    },
+    /// The program wants objects.
+    Fetch {
+        /// A new number.
+        fetch: FetchId,
+        /// The objects.
+        wanted: Vec<(ContentId, ObjectSize)>,
+    },
+    /// The program has lost interest.
+    Cancel(FetchId),
+    /// The program got an object by other means.
+    Provide(Bytes),
+    /// The program holds objects that it can read.
+    Hold(Vec<(ContentId, ObjectSize)>),
+    /// The program holds objects no more.
+    Withdraw(Vec<ContentId>),
+    /// A peer did wrong outside of this machine.
+    Offence {
+        /// Who.
+        peer: PublicKey,
+        /// What it did.
+        what: Misbehaviour,
+    },
+}
+
+/// What the exchange asks for.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a frame.
+    Send {
+        /// The connection.
+        link: LinkId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Have the program read.
+    Read(Read),
+    /// An object that a fetch wanted is whole.
+    Delivered {
+        /// The fetches.
+        fetches: Vec<FetchId>,
+        /// The object.
+        id: ContentId,
+        /// Its bytes.
+        bytes: Bytes,
+        /// How many of them each peer gave; nobody if the program provided it.
+        from: Vec<(PublicKey, u64)>,
+    },
+    /// A fetch has something to report.
+    Report {
+        /// Which fetch.
+        fetch: FetchId,
+        /// What.
+        report: Report,
+    },
+    /// An object could not be read as it should be, and is served no more.
+    Withdrawn(ContentId),
+    /// A peer did wrong; if it is banned, its connections are to be closed.
+    Misbehaved {
+        /// Who.
+        peer: PublicKey,
+        /// What it did.
+        what: Misbehaviour,
+        /// What follows.
+        sentence: Sentence,
+    },
+    /// A peer reads too little to go on with this connection.
+    Close(LinkId),
+}
+
+#[derive(Debug)]
+struct Link {
+    peer: PublicKey,
+    origin: bool,
+    outbox: Outbox,
+}
+
+/// The bytes exchanged with one peer on all its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Account {
+    /// Frames of `pieces/1` that came.
+    pub bytes_in: u64,
+    /// Frames of `pieces/1` that went out.
+    pub bytes_out: u64,
+}
+
+/// The machine that exchanges objects.
+#[derive(Debug)]
+pub struct Exchange {
+    links: BTreeMap<LinkId, Link>,
+    transfer: Transfer,
+    serving: Serving,
+    shelf: Shelf,
+    fetches: Fetches,
+    squeezer: Squeezer,
+    accounts: HashMap<PublicKey, Account>,
+    out: VecDeque<Output>,
+}
+
+/// What we hold, in memory, on the program's disk, or in parts.
+struct Holdings<'a> {
+    shelf: &'a mut Shelf,
+    transfer: &'a Transfer,
+    squeezer: &'a mut Squeezer,
+}
+
+impl Content for Holdings<'_> {
+    fn holding(&self, id: ContentId, size: ObjectSize) -> Holding<'_> {
+        match self.shelf.holds(id) {
+            Some(held) if held == size => Holding::All,
+            Some(_) => Holding::Nothing,
+            None => match self.transfer.assembly(id) {
+                Some(assembly) if assembly.held().blocks() == size.blocks() => {
+                    Holding::Some(assembly.held())
+                }
+                _ => Holding::Nothing,
+            },
+        }
+    }
+
+    fn block(&mut self, now: Instant, id: ContentId, block: u32) -> Lookup<Payload> {
+        if self.shelf.holds(id).is_some() {
+            return self.shelf.block(now, id, block, self.squeezer);
+        }
+        let Some(assembly) = self.transfer.assembly(id) else { return Lookup::Gone };
+        match assembly.block(block) {
+            Some(bytes) if assembly.shrinks() => Lookup::Ready(self.squeezer.squeeze(&bytes)),
+            Some(bytes) => Lookup::Ready(Payload::Plain(bytes)),
+            None => Lookup::Gone,
+        }
+    }
+
+    fn list(&mut self, now: Instant, id: ContentId) -> Lookup<Arc<BlockList>> {
+        if self.shelf.holds(id).is_some() {
+            return self.shelf.list(now, id);
+        }
+        let list = self.transfer.assembly(id).and_then(|assembly| assembly.list());
+        list.map_or(Lookup::Gone, |list| Lookup::Ready(Arc::new(list.clone())))
+    }
+
+    fn expect(&mut self, id: ContentId, block: u32) {
+        self.shelf.expect(id, block);
+    }
+}
+
+/// Borrows the fields that make up `Holdings`, beside `serving`.
+macro_rules! holdings {
+    ($self:ident) => {
+        Holdings {
+            shelf: &mut $self.shelf,
+            transfer: &$self.transfer,
+            squeezer: &mut $self.squeezer,
+        }
+    };
+}
+
+impl Exchange {
+    /// An exchange without peers.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        let download = Budget::new(options.download);
+        Self {
+            links: BTreeMap::new(),
+            transfer: Transfer::new(options.assembly_bytes, download, options.seed),
+            serving: Serving::new(options.manner, Budget::new(options.upload), !options.seed),
+            shelf: Shelf::default(),
+            fetches: Fetches::default(),
+            squeezer: Squeezer::default(),
+            accounts: HashMap::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes note of something that happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Joined { link, peer, origin } => {
+                self.links.insert(link, Link { peer, origin, outbox: Outbox::default() });
+                self.transfer.join(now, link, peer);
+                self.serving.join(now, link);
+                let wants: Vec<_> = self.transfer.announced().collect();
+                for want in wants {
+                    self.push(link, Frame::Want(vec![want]));
+                }
+                if origin {
+                    self.tell_origin_everything(link);
+                }
+            }
+            Input::Left(link) => {
+                self.links.remove(&link);
+                self.transfer.leave(link);
+                self.serving.leave(link);
+            }
+            Input::Frame { link, frame } => self.frame(now, link, frame),
+            Input::Written { link, lane: Lane::Data, frames } => {
+                self.serving.written(now, link, frames);
+            }
+            Input::Written { link, lane: Lane::Control, frames } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.outbox.written(frames);
+                }
+            }
+            Input::Read { read, bytes } => {
+                let withdrawn = self.shelf.read_done(now, read, bytes);
+                self.withdrawn(withdrawn);
+            }
+            Input::Fetch { fetch, wanted } => {
+                self.fetches.begin(now, fetch, &wanted);
+                for (id, size) in wanted {
+                    self.transfer.want(id, size);
+                }
+            }
+            Input::Cancel(fetch) => {
+                for id in self.fetches.cancel(fetch) {
+                    self.transfer.forget(id);
+                }
+            }
+            Input::Provide(bytes) => self.provide(now, bytes),
+            Input::Hold(objects) => {
+                for (id, size) in objects {
+                    self.shelf.hold(id, size);
+                    self.serving.gained(id, &holdings!(self));
+                }
+            }
+            Input::Withdraw(ids) => {
+                for id in ids {
+                    if self.shelf.withdraw(id) {
+                        self.serving.lost(id);
+                    }
+                }
+            }
+            Input::Offence { peer, what } => self.offence(now, peer, what),
+        }
+    }
+
+    /// The next thing to do; `None` until something happens or the deadline.
+    pub fn poll(&mut self, now: Instant) -> Option<Output> {
+        let withdrawn = self.shelf.tick(now);
+        self.withdrawn(withdrawn);
+        loop {
+            if let Some(output) = self.out.pop_front() {
+                return Some(output);
+            }
+            if let Some(output) = self.transfer.poll(now) {
+                self.transfer_output(now, output);
+                continue;
+            }
+            if let Some(output) = self.serving.poll(now, &mut holdings!(self)) {
+                self.serving_output(now, output);
+                continue;
+            }
+            if let Some(read) = self.shelf.poll_read(now) {
+                return Some(Output::Read(read));
+            }
+            if let Some((fetch, report)) = self.fetches.poll(now) {
+                return Some(Output::Report { fetch, report });
+            }
+            return self.flush();
+        }
+    }
+
+    /// When `poll` should be called even if nothing happens.
+    #[must_use]
+    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let deadlines = [
+            self.transfer.next_deadline(now),
+            self.serving.next_deadline(now),
+            self.shelf.next_deadline(),
+            self.fetches.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Whether a peer is kept away.
+    pub fn is_banned(&mut self, now: Instant, peer: &PublicKey) -> bool {
+        self.transfer.standing().is_banned(now, peer)
+    }
+
+    /// What was exchanged with a peer.
+    #[must_use]
+    pub fn account(&self, peer: &PublicKey) -> Account {
+        self.accounts.get(peer).copied().unwrap_or_default()
+    }
+
+    fn frame(&mut self, now: Instant, link: LinkId, frame: Frame) {
+        let Some(Link { peer, .. }) = self.links.get(&link) else { return };
+        let account = self.accounts.entry(*peer).or_default();
+        account.bytes_in += frame.wire_bytes() as u64;
+        match frame {
+            Frame::Want(wants) => self.serving.wants(now, link, &wants, &holdings!(self)),
+            Frame::Unwant(unwants) => self.serving.unwants(link, &unwants),
+            Frame::Have(list) => {
+                for Have { whose, index, first, count } in list {
+                    match whose {
+                        Whose::Yours => self.transfer.holds(link, index, first, count),
+                        Whose::Mine => self.serving.peer_has(now, link, index, (first, count)),
+                    }
+                }
+            }
+            Frame::Lack(list) => {
+                list.into_iter().for_each(|index| self.transfer.lacks(link, index));
+            }
+            Frame::Request { run, list } => {
+                self.serving.request(link, run, list, &mut holdings!(self));
+            }
+            Frame::Cancel(run) => self.serving.cancel(link, run),
+            Frame::Busy(run) => self.transfer.busy(now, link, run),
+            Frame::List { index, hashes } => self.transfer.list(link, index, hashes),
+            Frame::Block { index, block, payload } => {
+                self.transfer.block(now, link, (index, block), &payload, &mut self.squeezer);
+            }
+        }
+    }
+
+    fn transfer_output(&mut self, now: Instant, output: transfer::Output) {
+        match output {
+            transfer::Output::Want(want) => self.push_all(&Frame::Want(vec![want])),
+            transfer::Output::Unwant(unwant) => self.push_all(&Frame::Unwant(vec![unwant])),
+            transfer::Output::Request { link, run, list } => {
+                self.push(link, Frame::Request { run, list });
+            }
+            transfer::Output::Cancel { link, run } => self.push(link, Frame::Cancel(run)),
+            transfer::Output::Verified { index, id, block, bytes } => {
+                self.fetches.moved(now, id, bytes);
+                self.serving.gained(id, &holdings!(self));
+                let have = Have { whose: Whose::Mine, index, first: block, count: 1 };
+                let origins = self.links.values_mut().filter(|link| link.origin);
+                origins.for_each(|link| link.outbox.push(Frame::Have(vec![have])));
+            }
+            transfer::Output::Complete { list, bytes, from } => {
+                let id = list.id();
+                self.shelf.insert(now, list, &bytes);
+                self.serving.gained(id, &holdings!(self));
+                let fetches = self.fetches.complete(now, id);
+                self.out.push_back(Output::Delivered { fetches, id, bytes, from });
+            }
+            transfer::Output::Closed { id, bytes } => {
+                self.fetches.lost(id, bytes);
+                self.serving.lost(id);
+            }
+            transfer::Output::Offence { link, what } => {
+                if let Some(peer) = self.links.get(&link).map(|link| link.peer) {
+                    self.offence(now, peer, what);
+                }
+            }
+        }
+    }
+
+    fn serving_output(&mut self, now: Instant, output: serving::Output) {
+        match output {
+            serving::Output::Send { link, frame } => self.send(link, frame),
+            serving::Output::Have { link, have } => self.push(link, Frame::Have(vec![have])),
+            serving::Output::Lack { link, index } => self.push(link, Frame::Lack(vec![index])),
+            serving::Output::Busy { link, run } => self.push(link, Frame::Busy(run)),
+            serving::Output::Offence { link, what } => {
+                if let Some(peer) = self.links.get(&link).map(|link| link.peer) {
+                    self.offence(now, peer, what);
+                }
+            }
+        }
+    }
+
+    fn provide(&mut self, now: Instant, bytes: Bytes) {
+        let Ok(size) = ObjectSize::new(bytes.len() as u64) else { return };
+        let list = BlockList::of(&bytes, size);
+        let id = list.id();
+        if self.transfer.wants(id) {
+            let held = self.transfer.assembly(id).map_or(0, Assembly::bytes_held);
+            self.fetches.moved(now, id, u64::from(size.bytes()) - held);
+            self.transfer.provide(&list, &bytes);
+        } else {
+            self.shelf.insert(now, list, &bytes);
+            self.serving.gained(id, &holdings!(self));
+        }
+    }
+
+    fn offence(&mut self, now: Instant, peer: PublicKey, what: Misbehaviour) {
+        // What was on its way when the peer was banned changes nothing.
+        if self.transfer.standing().is_banned(now, &peer) {
+            return;
+        }
+        let sentence = self.transfer.standing().offend(now, peer, &what);
+        self.out.push_back(Output::Misbehaved { peer, what, sentence });
+    }
+
+    fn withdrawn(&mut self, ids: impl IntoIterator<Item = ContentId>) {
+        for id in ids {
+            self.serving.lost(id);
+            self.out.push_back(Output::Withdrawn(id));
+        }
+    }
+
+    /// A new connection to the origin starts without memory of what we have.
+    fn tell_origin_everything(&mut self, link: LinkId) {
+        let wants: Vec<_> = self.transfer.announced().collect();
+        for want in wants {
+            let runs = self.transfer.assembly(want.id).map(|a| a.held().runs());
+            for (first, count) in runs.unwrap_or_default() {
+                let have = Have { whose: Whose::Mine, index: want.index, first, count };
+                self.push(link, Frame::Have(vec![have]));
+            }
+        }
+    }
+
+    fn push(&mut self, link: LinkId, frame: Frame) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.outbox.push(frame);
+        }
+    }
+
+    fn push_all(&mut self, frame: &Frame) {
+        self.links.values_mut().for_each(|link| link.outbox.push(frame.clone()));
+    }
+
+    /// Hands over the control frames that connections have room for.
+    fn flush(&mut self) -> Option<Output> {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            let link = self.links.get_mut(&id).expect("listed above");
+            if link.outbox.is_hopeless() {
+                self.links.remove(&id);
+                self.transfer.leave(id);
+                self.serving.leave(id);
+                self.out.push_back(Output::Close(id));
+                continue;
+            }
+            while let Some(frame) = self.links.get_mut(&id).and_then(|link| link.outbox.pop()) {
+                self.send(id, frame);
+            }
+        }
+        self.out.pop_front()
+    }
+
+    fn send(&mut self, link: LinkId, frame: Frame) {
+        if let Some(Link { peer, .. }) = self.links.get(&link) {
+            let account = self.accounts.entry(*peer).or_default();
+            account.bytes_out += frame.wire_bytes() as u64;
+            self.out.push_back(Output::Send { link, frame });
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

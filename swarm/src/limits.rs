@@ -1,0 +1,88 @@
+//! Every bound of the swarm, in one place.
+//!
+//! What a peer can make longer, deeper or more frequent ends here. The wire
+//! limits are part of the protocol (docs/wire.md); the others may differ from
+//! one installation to the next.
+
+use std::time::Duration;
+
+/// Bytes of a block, the unit of request, verification and relay. A power of
+/// two of blake3's 1,024-byte chunks, so that each block is a whole subtree.
+pub const BLOCK_BYTES: u32 = 32 * 1024;
+
+/// The largest object that is moved.
+pub const MAX_OBJECT_BYTES: u32 = 64 * 1024 * 1024;
+
+/// Blocks of the largest object.
+pub const MAX_OBJECT_BLOCKS: u32 = MAX_OBJECT_BYTES / BLOCK_BYTES;
+
+/// Objects that one peer may want of another at a time.
+pub const MAX_WANTS: usize = 4_096;
+
+/// Objects in one `Want` frame.
+pub const MAX_WANTS_A_FRAME: usize = 512;
+
+/// Entries in one `Have`, `Lack` or `Unwant` frame.
+pub const MAX_ENTRIES_A_FRAME: usize = 1_024;
+
+/// Blocks that one peer may have asked of another without having got them.
+pub const MAX_REQUESTED_BLOCKS: usize = 256;
+
+/// The longest body of any frame: the block list of the largest object.
+pub const MAX_FRAME_BODY: usize = 4 + 32 * MAX_OBJECT_BLOCKS as usize;
+
+/// Objects whose holders are remembered for one peer beyond those it wants.
+pub const MAX_REMEMBERED_HOLDINGS: usize = 8_192;
+
+/// Control frames handed to a connection and not yet written.
+pub const CONTROL_FRAMES_IN_HAND: usize = 16;
+
+/// Control frames that may wait for a connection; a peer that does not read
+/// that many is let go.
+pub const CONTROL_FRAMES_WAITING: usize = 4_096;
+
+/// Blocks handed to a connection and not yet written.
+pub const BLOCKS_IN_HAND: usize = 4;
+
+/// Peers that are sent blocks at one time: few, so that each soon has
+/// something to pass on.
+pub const UPLOAD_SLOTS: usize = 4;
+
+/// Blocks that a peer is sent before another one waiting takes its slot.
+pub const SLOT_QUANTUM: u32 = 8;
+
+/// How long a peer that reads nothing may keep its upload slot.
+pub const SLOT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Peers that may wait for an upload slot; one more is told `Busy`.
+pub const MAX_WAITING_FOR_SLOT: usize = 64;
+
+/// Bytes the program is asked to read at a time: whole pieces.
+pub const EXTENT_BYTES: u32 = 1024 * 1024;
+
+/// Reads the program is asked for at a time.
+pub const MAX_READS: usize = 8;
+
+/// How long the program may take to read before the read counts as failed.
+pub const READ_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bytes of block lists kept in memory for what we serve.
+pub const LIST_CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of objects kept in memory for what we serve.
+pub const SHELF_CACHE_BYTES: usize = 24 * 1024 * 1024;
+
+/// How long served bytes stay in memory when nobody asks for them.
+pub const SHELF_CACHE_AGE: Duration = Duration::from_secs(60);
+
+/// Bytes of objects under way that are kept in memory, by default.
+pub const ASSEMBLY_BYTES: usize = 48 * 1024 * 1024;
+
+/// Offences that are remembered, at most.
+pub const MAX_RECORDS: usize = 4_096;
+
+/// How long a liar stays away.
+pub const BAN: Duration = Duration::from_secs(600);
+
+/// Blocks a peer on parole must get right, one at a time.
+pub const PAROLE_BLOCKS: u32 = 16;

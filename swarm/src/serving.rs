@@ -1,0 +1,591 @@
+//! Whom to send what, and whom to tell of what we hold.
+//!
+//! A few peers at a time have an upload slot; the others wait their turn. The
+//! origin reveals its blocks to one peer each, the least spread first, so that
+//! its upload becomes copies nobody else can give; it steps back when the
+//! peers can help themselves, and helps the one that cannot. Knows what peers
+//! hold, not what the bytes are; they come from [`Content`].
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use manifest::content::ContentId;
+
+use crate::block::ObjectSize;
+use crate::blocklist::BlockList;
+use crate::blockmap::BlockMap;
+use crate::budget::Budget;
+use crate::dice::Dice;
+use crate::limits::{
+    BLOCKS_IN_HAND, MAX_REMEMBERED_HOLDINGS, MAX_REQUESTED_BLOCKS, MAX_WAITING_FOR_SLOT, MAX_WANTS,
+    SLOT_PATIENCE, SLOT_QUANTUM, UPLOAD_SLOTS,
+};
+use crate::link::LinkId;
+use crate::picker::{Candidate, rarest};
+use crate::shelf::Lookup;
+use crate::spread::Spread;
+use crate::squeeze::Payload;
+use crate::standing::Misbehaviour;
+use crate::wire::{Frame, Have, Run, Unwant, Want, WantIndex, Whose};
+
+/// A peer that others gave nothing for so long is served by the origin.
+const LONELY_AFTER: Duration = Duration::from_millis(700);
+/// Blocks that the origin reveals to a new peer ahead of its requests.
+const FIRST_REVEALED: usize = 4;
+const MOST_REVEALED: usize = 256;
+/// How far ahead of what is sent reads begin.
+const READ_AHEAD: usize = 32;
+
+/// What we hold of an object.
+#[derive(Debug)]
+pub enum Holding<'a> {
+    /// Nothing.
+    Nothing,
+    /// Some blocks.
+    Some(&'a BlockMap),
+    /// All of it.
+    All,
+}
+
+/// The bytes that are served.
+pub trait Content {
+    /// What we hold of an object of this size.
+    fn holding(&self, id: ContentId, size: ObjectSize) -> Holding<'_>;
+    /// A block as it travels.
+    fn block(&mut self, now: Instant, id: ContentId, block: u32) -> Lookup<Payload>;
+    /// A block list.
+    fn list(&mut self, now: Instant, id: ContentId) -> Lookup<Arc<BlockList>>;
+    /// A block that will soon be asked for.
+    fn expect(&mut self, id: ContentId, block: u32);
+}
+
+/// How we share what we hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Like everyone: tell all, serve whoever asks.
+    Peer,
+    /// As the one that has what nobody else has: spread it thinly.
+    Origin,
+}
+
+/// What serving asks for.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this on the data stream.
+    Send {
+        /// The peer's connection.
+        link: LinkId,
+        /// The block or block list.
+        frame: Frame,
+    },
+    /// Tell the peer of blocks we hold.
+    Have {
+        /// The peer's connection.
+        link: LinkId,
+        /// The blocks.
+        have: Have,
+    },
+    /// Tell the peer that we do not hold this.
+    Lack {
+        /// The peer's connection.
+        link: LinkId,
+        /// The object.
+        index: WantIndex,
+    },
+    /// Refuse a request for now.
+    Busy {
+        /// The peer's connection.
+        link: LinkId,
+        /// The blocks.
+        run: Run,
+    },
+    /// A peer did wrong.
+    Offence {
+        /// Its connection.
+        link: LinkId,
+        /// What it did.
+        what: Misbehaviour,
+    },
+}
+
+#[derive(Debug)]
+struct Wanted {
+    id: ContentId,
+    size: ObjectSize,
+    /// Whether the block list was asked for and not yet sent.
+    list: bool,
+}
+
+#[derive(Debug)]
+struct Upload {
+    wants: BTreeMap<WantIndex, Wanted>,
+    by_id: HashMap<ContentId, WantIndex>,
+    /// What the peer holds, or was told that we hold.
+    known: HashMap<ContentId, BlockMap>,
+    queue: VecDeque<(WantIndex, u32)>,
+    in_hand: usize,
+    /// When the peer last took what it was sent.
+    took: Instant,
+    given: u32,
+    /// Origin: revealed, and neither sent nor got from others.
+    revealed: HashSet<(WantIndex, u32)>,
+    window: usize,
+    /// Origin: when others last gave it something.
+    helped: Instant,
+    /// Origin: whether it was seen to be lonely since then.
+    lonely: bool,
+    /// Origin: whether there may be something to reveal to it.
+    look: bool,
+}
+
+/// The machine that uploads.
+#[derive(Debug)]
+pub struct Serving {
+    manner: Manner,
+    links: BTreeMap<LinkId, Upload>,
+    /// Peers that are being sent blocks, next first.
+    slots: VecDeque<LinkId>,
+    /// Peers that wait for a slot.
+    waiting: VecDeque<LinkId>,
+    upload: Budget,
+    /// Origin: to how many peers each block is known.
+    spread: Spread,
+    dice: Dice,
+    out: VecDeque<Output>,
+}
+
+impl Serving {
+    /// Nobody there.
+    #[must_use]
+    pub fn new(manner: Manner, upload: Budget, seed: u64) -> Self {
+        Self {
+            manner,
+            links: BTreeMap::new(),
+            slots: VecDeque::new(),
+            waiting: VecDeque::new(),
+            upload,
+            spread: Spread::default(),
+            dice: Dice::new(seed),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// A peer came.
+    pub fn join(&mut self, now: Instant, link: LinkId) {
+        let upload = Upload {
+            wants: BTreeMap::new(),
+            by_id: HashMap::new(),
+            known: HashMap::new(),
+            queue: VecDeque::new(),
+            in_hand: 0,
+            took: now,
+            given: 0,
+            revealed: HashSet::new(),
+            window: FIRST_REVEALED,
+            helped: now,
+            lonely: false,
+            look: false,
+        };
+        self.links.insert(link, upload);
+    }
+
+    /// A peer went.
+    pub fn leave(&mut self, link: LinkId) {
+        self.slots.retain(|slot| *slot != link);
+        self.waiting.retain(|waiting| *waiting != link);
+        let Some(gone) = self.links.remove(&link) else { return };
+        for (id, map) in &gone.known {
+            self.spread.forget(*id, map);
+        }
+        // What only the gone one knew of is rare again.
+        self.links.values_mut().for_each(|upload| upload.look = true);
+    }
+
+    /// A peer wants objects.
+    pub fn wants(&mut self, now: Instant, link: LinkId, wants: &[Want], content: &dyn Content) {
+        let Some(upload) = self.links.get_mut(&link) else { return };
+        if upload.wants.is_empty() {
+            (upload.helped, upload.lonely) = (now, false);
+        }
+        upload.look = true;
+        for want in wants {
+            if upload.wants.len() >= MAX_WANTS {
+                let what = Misbehaviour::Flood("too many objects wanted");
+                self.out.push_back(Output::Offence { link, what });
+                return;
+            }
+            if upload.wants.contains_key(&want.index) || upload.by_id.contains_key(&want.id) {
+                let what = Misbehaviour::Protocol("an object was wanted twice".into());
+                self.out.push_back(Output::Offence { link, what });
+                return;
+            }
+            let wanted = Wanted { id: want.id, size: want.size, list: false };
+            upload.wants.insert(want.index, wanted);
+            upload.by_id.insert(want.id, want.index);
+            // What was remembered of an object of another size is void.
+            let blocks = want.size.blocks();
+            if upload.known.get(&want.id).is_some_and(|map| map.blocks() != blocks)
+                && let Some(map) = upload.known.remove(&want.id)
+            {
+                self.spread.forget(want.id, &map);
+            }
+        }
+        for want in wants {
+            self.tell(link, want.id, content);
+        }
+    }
+
+    /// A peer wants objects no more, perhaps because it holds them.
+    pub fn unwants(&mut self, link: LinkId, unwants: &[Unwant]) {
+        let Some(mut upload) = self.links.get_mut(&link) else { return };
+        for unwant in unwants {
+            let Some(wanted) = upload.wants.remove(&unwant.index) else { continue };
+            upload.by_id.remove(&wanted.id);
+            upload.queue.retain(|(index, _)| *index != unwant.index);
+            upload.revealed.retain(|(index, _)| *index != unwant.index);
+            upload.look = true;
+            let blocks = wanted.size.blocks();
+            if unwant.held {
+                self.note(link, wanted.id, blocks, (0, blocks));
+            } else if let Some(map) = upload.known.remove(&wanted.id) {
+                self.spread.forget(wanted.id, &map);
+            }
+            let Some(again) = self.links.get_mut(&link) else { return };
+            upload = again;
+        }
+    }
+
+    /// A peer holds blocks of an object that it wants itself.
+    pub fn peer_has(&mut self, now: Instant, link: LinkId, index: WantIndex, run: (u32, u32)) {
+        let Some(upload) = self.links.get_mut(&link) else { return };
+        let Some(wanted) = upload.wants.get(&index) else { return };
+        let (id, blocks) = (wanted.id, wanted.size.blocks());
+        for block in run.0..run.0.saturating_add(run.1).min(blocks) {
+            upload.revealed.remove(&(index, block));
+        }
+        upload.look = true;
+        if self.note(link, id, blocks, run)
+            && let Some(upload) = self.links.get_mut(&link)
+        {
+            // A block that we did not reveal: others help it.
+            (upload.helped, upload.lonely) = (now, false);
+        }
+    }
+
+    /// We hold blocks that we did not hold before.
+    pub fn gained(&mut self, id: ContentId, content: &dyn Content) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            self.tell(link, id, content);
+        }
+        self.links.values_mut().for_each(|upload| upload.look = true);
+    }
+
+    /// We hold nothing of an object any more.
+    pub fn lost(&mut self, id: ContentId) {
+        for (link, upload) in &mut self.links {
+            if let Some(index) = upload.by_id.get(&id).copied() {
+                upload.known.remove(&id);
+                upload.queue.retain(|(queued, _)| *queued != index);
+                upload.revealed.retain(|(revealed, _)| *revealed != index);
+                self.out.push_back(Output::Lack { link: *link, index });
+            }
+        }
+        self.spread.remove(id);
+    }
+
+    /// A peer asks for blocks.
+    pub fn request(&mut self, link: LinkId, run: Run, list: bool, content: &mut dyn Content) {
+        let crowded = self.waiting.len() >= MAX_WAITING_FOR_SLOT;
+        let Some(upload) = self.links.get_mut(&link) else { return };
+        // Not wanted any more: `Unwant` and the request have crossed nothing,
+        // but the object may be one that we never heard of.
+        let Some(wanted) = upload.wants.get_mut(&run.index) else { return };
+        if !wanted.size.has_run(run.first, run.count) {
+            let what = Misbehaviour::Protocol("blocks beyond the object were asked for".into());
+            self.out.push_back(Output::Offence { link, what });
+            return;
+        }
+        if upload.queue.len() + run.count as usize > MAX_REQUESTED_BLOCKS {
+            let what = Misbehaviour::Flood("too many blocks asked for");
+            self.out.push_back(Output::Offence { link, what });
+            return;
+        }
+        let has = match content.holding(wanted.id, wanted.size) {
+            Holding::Nothing => {
+                self.out.push_back(Output::Lack { link, index: run.index });
+                return;
+            }
+            Holding::All => true,
+            Holding::Some(map) => (run.first..run.first + run.count).all(|b| map.contains(b)),
+        };
+        let queued = self.slots.contains(&link) || self.waiting.contains(&link);
+        if !has || self.upload.is_closed() || (crowded && !queued) {
+            self.out.push_back(Output::Busy { link, run });
+            return;
+        }
+        wanted.list |= list;
+        for block in run.first..run.first + run.count {
+            if upload.queue.len() < READ_AHEAD {
+                content.expect(wanted.id, block);
+            }
+            upload.queue.push_back((run.index, block));
+        }
+        if !queued {
+            self.waiting.push_back(link);
+        }
+    }
+
+    /// A peer withdraws a request.
+    pub fn cancel(&mut self, link: LinkId, run: Run) {
+        let Some(upload) = self.links.get_mut(&link) else { return };
+        let end = run.first.saturating_add(run.count);
+        upload.queue.retain(|(i, b)| *i != run.index || !(run.first..end).contains(b));
+    }
+
+    /// The peer's connection took frames off our hands.
+    pub fn written(&mut self, now: Instant, link: LinkId, frames: usize) {
+        if let Some(upload) = self.links.get_mut(&link) {
+            upload.in_hand = upload.in_hand.saturating_sub(frames);
+            upload.took = now;
+        }
+    }
+
+    /// The next thing to do; `None` until something happens or the deadline.
+    pub fn poll(&mut self, now: Instant, content: &mut dyn Content) -> Option<Output> {
+        if self.out.is_empty() {
+            if self.manner == Manner::Origin {
+                self.reveal(now, content);
+            }
+            self.send(now, content);
+        }
+        self.out.pop_front()
+    }
+
+    /// When `poll` should be called even if nothing happens.
+    #[must_use]
+    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let anyone = !self.slots.is_empty() || !self.waiting.is_empty();
+        let budget = anyone.then(|| self.upload.waits_until(now)).flatten();
+        let stuck = self.slots.iter().filter_map(|link| {
+            let upload = self.links.get(link)?;
+            let full = upload.in_hand >= BLOCKS_IN_HAND && !self.waiting.is_empty();
+            full.then(|| upload.took + SLOT_PATIENCE)
+        });
+        let lonely = self.links.values().filter_map(|upload| {
+            let may = self.manner == Manner::Origin && !upload.wants.is_empty();
+            let at = upload.helped + LONELY_AFTER;
+            (may && at > now).then_some(at)
+        });
+        stuck.chain(budget).chain(lonely).min()
+    }
+
+    /// Tells one peer what we hold of one object, as far as it does not know.
+    fn tell(&mut self, link: LinkId, id: ContentId, content: &dyn Content) {
+        if self.manner == Manner::Origin || self.upload.is_closed() {
+            return;
+        }
+        let Some(upload) = self.links.get_mut(&link) else { return };
+        let Some(index) = upload.by_id.get(&id).copied() else { return };
+        let size = upload.wants[&index].size;
+        let all;
+        let held = match content.holding(id, size) {
+            Holding::Nothing => return,
+            Holding::Some(map) => map,
+            Holding::All => {
+                all = BlockMap::full(size.blocks());
+                &all
+            }
+        };
+        let known = upload.known.entry(id).or_insert_with(|| BlockMap::new(size.blocks()));
+        let mut new = BlockMap::new(size.blocks());
+        held.minus([known, known]).for_each(|block| {
+            new.insert(block);
+        });
+        for (first, count) in new.runs() {
+            known.insert_run(first, count);
+            let have = Have { whose: Whose::Yours, index, first, count };
+            self.out.push_back(Output::Have { link, have });
+        }
+    }
+
+    /// The origin tells each peer of the blocks that are spread least.
+    fn reveal(&mut self, now: Instant, content: &dyn Content) {
+        if self.upload.is_closed() {
+            return;
+        }
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            let upload = self.links.get_mut(&link).expect("listed above");
+            let lonely = now.saturating_duration_since(upload.helped) >= LONELY_AFTER;
+            if lonely && !upload.lonely {
+                (upload.lonely, upload.look) = (true, true);
+            }
+            let room = upload.window.saturating_sub(upload.revealed.len());
+            if !upload.look || upload.wants.is_empty() || room * 2 < upload.window {
+                continue;
+            }
+            let found = self.least_spread(link, room, lonely, content);
+            let upload = self.links.get_mut(&link).expect("listed above");
+            upload.look = found.len() == room;
+            for (index, block) in found {
+                let upload = self.links.get_mut(&link).expect("listed above");
+                upload.revealed.insert((index, block));
+                let wanted = &upload.wants[&index];
+                let (id, blocks) = (wanted.id, wanted.size.blocks());
+                self.note(link, id, blocks, (block, 1));
+                let have = Have { whose: Whose::Yours, index, first: block, count: 1 };
+                self.out.push_back(Output::Have { link, have });
+            }
+        }
+    }
+
+    /// Blocks that a peer lacks and fewest others know of; only those that no
+    /// other knows of, unless the peer is `lonely`.
+    fn least_spread(
+        &mut self,
+        link: LinkId,
+        room: usize,
+        lonely: bool,
+        content: &dyn Content,
+    ) -> Vec<(WantIndex, u32)> {
+        let upload = &self.links[&link];
+        let none = BlockMap::new(0);
+        let mut candidates = Vec::new();
+        for (index, wanted) in &upload.wants {
+            if !matches!(content.holding(wanted.id, wanted.size), Holding::All) {
+                continue;
+            }
+            let blocks = wanted.size.blocks();
+            let known = upload.known.get(&wanted.id).unwrap_or(&none);
+            if known.is_full() && known.blocks() == blocks {
+                continue;
+            }
+            for block in (0..blocks).filter(|block| !known.contains(*block)) {
+                let holders = self.spread.of(wanted.id, block);
+                if holders == 0 || lonely {
+                    let near = !known.is_empty();
+                    candidates.push(Candidate { index: *index, block, holders, near });
+                }
+            }
+        }
+        rarest(candidates.into_iter(), room, &mut self.dice)
+    }
+
+    /// Gives slots, and hands the next block to a peer that has one.
+    fn send(&mut self, now: Instant, content: &mut dyn Content) {
+        if self.upload.is_closed() || self.upload.waits_until(now).is_some() {
+            return;
+        }
+        for _ in 0..self.slots.len() + self.waiting.len() {
+            while self.slots.len() < UPLOAD_SLOTS
+                && let Some(link) = self.waiting.pop_front()
+            {
+                self.links.get_mut(&link).expect("who waits is there").given = 0;
+                self.slots.push_back(link);
+            }
+            let Some(link) = self.slots.pop_front() else { return };
+            let upload = self.links.get_mut(&link).expect("who has a slot is there");
+            if upload.queue.is_empty() {
+                continue;
+            }
+            if upload.in_hand >= BLOCKS_IN_HAND {
+                let stuck = now.saturating_duration_since(upload.took) >= SLOT_PATIENCE;
+                if stuck && !self.waiting.is_empty() {
+                    self.waiting.push_back(link);
+                } else {
+                    self.slots.push_back(link);
+                }
+                continue;
+            }
+            let sent = self.send_one(now, link, content);
+            let upload = &self.links[&link];
+            if upload.given >= SLOT_QUANTUM && !self.waiting.is_empty() {
+                self.waiting.push_back(link);
+            } else {
+                self.slots.push_back(link);
+            }
+            if sent {
+                return;
+            }
+        }
+    }
+
+    /// Hands the first block of a peer's queue over; whether anything was.
+    fn send_one(&mut self, now: Instant, link: LinkId, content: &mut dyn Content) -> bool {
+        let upload = self.links.get_mut(&link).expect("the caller has just seen it");
+        let Some((index, block)) = upload.queue.front().copied() else { return false };
+        let wanted = upload.wants.get_mut(&index).expect("what is queued is wanted");
+        let id = wanted.id;
+        let list = wanted.list;
+        let frame = if list {
+            match content.list(now, id) {
+                // A list of none is not sent: the id alone proves the block.
+                Lookup::Ready(list) if list.hashes().is_empty() => {
+                    wanted.list = false;
+                    return self.send_one(now, link, content);
+                }
+                Lookup::Ready(list) => {
+                    wanted.list = false;
+                    Frame::List { index, hashes: list.hashes().to_vec() }
+                }
+                Lookup::Loading => return false,
+                Lookup::Gone => return self.gone(link, index),
+            }
+        } else {
+            match content.block(now, id, block) {
+                Lookup::Ready(payload) => {
+                    upload.queue.pop_front();
+                    upload.given += 1;
+                    upload.revealed.remove(&(index, block));
+                    if upload.queue.is_empty() && upload.revealed.is_empty() {
+                        // It has all that was revealed, sooner than expected.
+                        upload.window = (upload.window * 2).min(MOST_REVEALED);
+                    }
+                    if let Some((index, block)) = upload.queue.get(READ_AHEAD) {
+                        content.expect(upload.wants[index].id, *block);
+                    }
+                    Frame::Block { index, block, payload }
+                }
+                Lookup::Loading => return false,
+                Lookup::Gone => return self.gone(link, index),
+            }
+        };
+        self.upload.spend(now, frame.wire_bytes() as u64);
+        if upload.in_hand == 0 {
+            upload.took = now;
+        }
+        upload.in_hand += 1;
+        self.out.push_back(Output::Send { link, frame });
+        true
+    }
+
+    /// A peer is told that what it waits for is gone.
+    fn gone(&mut self, link: LinkId, index: WantIndex) -> bool {
+        let upload = self.links.get_mut(&link).expect("the caller has just seen it");
+        upload.queue.retain(|(queued, _)| *queued != index);
+        self.out.push_back(Output::Lack { link, index });
+        true
+    }
+
+    /// Takes note that a peer knows of a run of blocks; whether any was news.
+    fn note(&mut self, link: LinkId, id: ContentId, blocks: u32, run: (u32, u32)) -> bool {
+        let Some(upload) = self.links.get_mut(&link) else { return false };
+        let Upload { known, by_id, .. } = upload;
+        if !known.contains_key(&id) && known.len() >= MAX_WANTS + MAX_REMEMBERED_HOLDINGS {
+            // Some object that it no longer wants is forgotten.
+            let old = known.keys().find(|id| !by_id.contains_key(id)).copied();
+            if let Some((id, map)) = old.and_then(|old| known.remove_entry(&old)) {
+                self.spread.forget(id, &map);
+            }
+        }
+        let known = known.entry(id).or_insert_with(|| BlockMap::new(blocks));
+        let end = run.0.saturating_add(run.1).min(blocks);
+        let new: Vec<u32> = (run.0..end).filter(|block| known.insert(*block)).collect();
+        if self.manner == Manner::Origin {
+            self.spread.add(id, blocks, &new);
+        }
+        !new.is_empty()
+    }
+}

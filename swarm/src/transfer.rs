@@ -1,0 +1,591 @@
+//! Transfers a set of objects from several peers.
+//!
+//! Tell it what happens, then call `poll` until it returns `None`. Promises
+//! that each object is delivered once it is whole and verified, that a block is
+//! asked of one peer at a time unless that peer is slow, that objects under way
+//! stay within a budget of memory, and that whatever some honest peer holds
+//! and keeps sending arrives. Knows nothing of uploads; see `serving`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manifest::content::ContentId;
+use manifest::key::PublicKey;
+
+use crate::assembly::{Added, Assembly};
+use crate::block::ObjectSize;
+use crate::blocklist::BlockList;
+use crate::blockmap::BlockMap;
+use crate::budget::Budget;
+use crate::dice::Dice;
+use crate::flight::{Asked, Flight};
+use crate::link::LinkId;
+use crate::objects::{Object, Objects, Stage};
+use crate::picker::{Candidate, rarest};
+use crate::squeeze::{Payload, Squeezer};
+use crate::standing::{Misbehaviour, Standing};
+use crate::wire::{Run, Unwant, Want, WantIndex};
+
+/// How often a peer with nothing to do looks for blocks that are late.
+const RECHECK: Duration = Duration::from_millis(100);
+/// Late blocks that are asked of a second peer at a time.
+const DUPLICATES: usize = 4;
+
+/// What the transfer asks for.
+#[derive(Debug)]
+pub enum Output {
+    /// Tell every peer that this is wanted.
+    Want(Want),
+    /// Tell every peer that this is wanted no more.
+    Unwant(Unwant),
+    /// Ask a peer for blocks, and for the block list first if `list`.
+    Request {
+        /// The peer's connection.
+        link: LinkId,
+        /// The blocks.
+        run: Run,
+        /// Whether the block list is needed.
+        list: bool,
+    },
+    /// Withdraw a request.
+    Cancel {
+        /// The peer's connection.
+        link: LinkId,
+        /// The blocks.
+        run: Run,
+    },
+    /// A block came that may be passed on.
+    Verified {
+        /// Our number for the object.
+        index: WantIndex,
+        /// The object.
+        id: ContentId,
+        /// Which block.
+        block: u32,
+        /// How long it is.
+        bytes: u64,
+    },
+    /// An object is whole.
+    Complete {
+        /// Its verified block list.
+        list: BlockList,
+        /// Its bytes.
+        bytes: Bytes,
+        /// How many of them each peer gave.
+        from: Vec<(PublicKey, u64)>,
+    },
+    /// What was there of an object was thrown away for want of memory.
+    Closed {
+        /// The object.
+        id: ContentId,
+        /// How much of it there was.
+        bytes: u64,
+    },
+    /// A peer did wrong.
+    Offence {
+        /// Its connection.
+        link: LinkId,
+        /// What it did.
+        what: Misbehaviour,
+    },
+}
+
+#[derive(Debug)]
+struct Link {
+    peer: PublicKey,
+    holds: HashMap<WantIndex, BlockMap>,
+    flight: Flight,
+    /// Objects whose block list was asked of this peer.
+    listed: HashSet<WantIndex>,
+    /// Blocks that were taken back but may still come.
+    excused: u32,
+}
+
+/// The machine that downloads.
+#[derive(Debug)]
+pub struct Transfer {
+    objects: Objects,
+    links: BTreeMap<LinkId, Link>,
+    /// Peers that may be asked for something.
+    hungry: BTreeSet<LinkId>,
+    /// Peers that might take over late blocks, and when to look again.
+    idle: BTreeSet<LinkId>,
+    recheck: Option<Instant>,
+    download: Budget,
+    standing: Standing,
+    dice: Dice,
+    out: VecDeque<Output>,
+}
+
+impl Transfer {
+    /// Nothing wanted, nobody there.
+    #[must_use]
+    pub fn new(memory_budget: usize, download: Budget, seed: u64) -> Self {
+        Self {
+            objects: Objects::new(memory_budget),
+            links: BTreeMap::new(),
+            hungry: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            recheck: None,
+            download,
+            standing: Standing::default(),
+            dice: Dice::new(seed),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Begins to look for an object; nothing happens if it is wanted already.
+    pub fn want(&mut self, id: ContentId, size: ObjectSize) {
+        self.objects.add(id, size);
+        self.announce();
+    }
+
+    /// Stops looking for an object.
+    pub fn forget(&mut self, id: ContentId) {
+        if let Some(index) = self.objects.index_of(id) {
+            self.remove(index, false);
+        }
+    }
+
+    /// Whether an object is wanted.
+    #[must_use]
+    pub fn wants(&self, id: ContentId) -> bool {
+        self.objects.index_of(id).is_some()
+    }
+
+    /// The objects that every peer should know to be wanted.
+    pub fn announced(&self) -> impl Iterator<Item = Want> + '_ {
+        self.objects.announced()
+    }
+
+    /// A wanted object came by other means; `bytes` are known to be its own.
+    pub fn provide(&mut self, list: &BlockList, bytes: &Bytes) {
+        if let Some(index) = self.objects.index_of(list.id()) {
+            let (list, bytes) = (list.clone(), bytes.clone());
+            self.remove(index, true);
+            self.out.push_back(Output::Complete { list, bytes, from: Vec::new() });
+        }
+    }
+
+    /// A peer came.
+    pub fn join(&mut self, now: Instant, link: LinkId, peer: PublicKey) {
+        let flight = Flight::new(now);
+        let (holds, listed) = (HashMap::new(), HashSet::new());
+        self.links.insert(link, Link { peer, holds, flight, listed, excused: 0 });
+    }
+
+    /// A peer went.
+    pub fn leave(&mut self, link: LinkId) {
+        let Some(gone) = self.links.remove(&link) else { return };
+        self.hungry.remove(&link);
+        self.idle.remove(&link);
+        for (index, map) in &gone.holds {
+            self.objects.count(*index, map.iter(), false);
+        }
+        self.release(gone.flight.asked());
+    }
+
+    /// A peer holds blocks of a wanted object.
+    pub fn holds(&mut self, link: LinkId, index: WantIndex, first: u32, count: u32) {
+        let (Some(l), Some(object)) = (self.links.get_mut(&link), self.objects.get(index)) else {
+            return;
+        };
+        let blocks = object.size.blocks();
+        let map = l.holds.entry(index).or_insert_with(|| BlockMap::new(blocks));
+        let end = first.saturating_add(count).min(blocks);
+        let new: Vec<u32> = (first..end).filter(|block| map.insert(*block)).collect();
+        if !new.is_empty() {
+            self.objects.count(index, new.into_iter(), true);
+            self.hungry.insert(link);
+        }
+    }
+
+    /// A peer holds nothing of an object any more.
+    pub fn lacks(&mut self, link: LinkId, index: WantIndex) {
+        let Some(l) = self.links.get_mut(&link) else { return };
+        l.listed.remove(&index);
+        let gone = l.holds.remove(&index);
+        let asked: Vec<Asked> =
+            l.flight.asked().iter().filter(|asked| asked.index == index).copied().collect();
+        for asked in &asked {
+            l.flight.take_back(asked.index, asked.block);
+        }
+        if let Some(map) = gone {
+            self.objects.count(index, map.iter(), false);
+        }
+        self.release(&asked);
+        self.hungry.insert(link);
+    }
+
+    /// A peer will not serve a request now.
+    pub fn busy(&mut self, now: Instant, link: LinkId, run: Run) {
+        let Some(l) = self.links.get_mut(&link) else { return };
+        l.listed.remove(&run.index);
+        let mut released = Vec::new();
+        for block in run.first..run.first.saturating_add(run.count) {
+            if l.flight.refused(now, run.index, block) {
+                released.push(Asked { index: run.index, block, at: now });
+            }
+        }
+        self.release(&released);
+        self.hungry.insert(link);
+    }
+
+    /// Block hashes came.
+    pub fn list(&mut self, link: LinkId, index: WantIndex, hashes: Vec<[u8; 32]>) {
+        let Some(l) = self.links.get(&link) else { return };
+        if !l.listed.contains(&index) && l.excused == 0 {
+            self.out.push_back(Output::Offence { link, what: Misbehaviour::Unasked });
+            return;
+        }
+        if let Some(open) = self.objects.open_mut(index)
+            && let Err(bad) = open.assembly.prove(hashes)
+        {
+            let what = Misbehaviour::FalseList { object: bad.id };
+            self.out.push_back(Output::Offence { link, what });
+        }
+    }
+
+    /// A block came.
+    pub fn block(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        (index, block): (WantIndex, u32),
+        payload: &Payload,
+        squeezer: &mut Squeezer,
+    ) {
+        let Some(l) = self.links.get_mut(&link) else { return };
+        let peer = l.peer;
+        self.hungry.insert(link);
+        let asked = l.flight.land(now, index, block);
+        if !asked {
+            // It may have crossed our cancel on the way.
+            if l.excused == 0 {
+                self.out.push_back(Output::Offence { link, what: Misbehaviour::Unasked });
+                return;
+            }
+            l.excused -= 1;
+        }
+        let Some(Object { id, size, .. }) = self.objects.get(index) else { return };
+        let (id, size) = (*id, *size);
+        let Some(open) = self.objects.open_mut(index) else { return };
+        let len = size.range(block).len();
+        let added = match squeezer.unfold(payload, len) {
+            Ok(bytes) => {
+                let squeezed = matches!(payload, Payload::Squeezed(_));
+                open.assembly.add(block, &bytes, squeezed, peer)
+            }
+            Err(_) => Added::False,
+        };
+        let whole = open.assembly.held().is_full();
+        let landed = if asked { vec![Asked { index, block, at: now }] } else { Vec::new() };
+        match added {
+            Added::Kept => {
+                self.standing.was_right(&peer);
+                self.cancel_others(link, index, block);
+                self.out.push_back(Output::Verified { index, id, block, bytes: len as u64 });
+                if whole {
+                    self.complete(index);
+                }
+            }
+            Added::Known => self.release(&landed),
+            Added::Unproven => {
+                // The list travels ahead of the first block, if it was asked for.
+                if asked && l.listed.contains(&index) {
+                    let what = Misbehaviour::FalseList { object: id };
+                    self.out.push_back(Output::Offence { link, what });
+                }
+                self.release(&landed);
+            }
+            Added::False => {
+                self.release(&landed);
+                let what = Misbehaviour::FalseBlock { object: id, block };
+                self.out.push_back(Output::Offence { link, what });
+            }
+        }
+    }
+
+    /// The next thing to do; `None` until something happens or the deadline.
+    pub fn poll(&mut self, now: Instant) -> Option<Output> {
+        if let Some(output) = self.out.pop_front() {
+            return Some(output);
+        }
+        self.look_for_stalls(now);
+        if self.recheck.take_if(|at| now >= *at).is_some() {
+            self.hungry.append(&mut self.idle);
+        }
+        if self.download.waits_until(now).is_none() {
+            while self.out.is_empty()
+                && let Some(link) = self.hungry.pop_first()
+            {
+                self.fill(now, link);
+            }
+        }
+        self.out.pop_front()
+    }
+
+    /// When `poll` should be called even if nothing happens.
+    #[must_use]
+    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let flights = self.links.values().filter_map(|link| link.flight.next_deadline());
+        let budget = (!self.hungry.is_empty()).then(|| self.download.waits_until(now)).flatten();
+        flights.chain(self.recheck).chain(budget).min()
+    }
+
+    /// The blocks held of an object that is under way.
+    #[must_use]
+    pub fn assembly(&self, id: ContentId) -> Option<&Assembly> {
+        Some(&self.objects.open(self.objects.index_of(id)?)?.assembly)
+    }
+
+    /// The records of who did wrong.
+    pub const fn standing(&mut self) -> &mut Standing {
+        &mut self.standing
+    }
+
+    /// Tells peers of queued objects as far as the bound allows.
+    fn announce(&mut self) {
+        while let Some(want) = self.objects.announce() {
+            if want.size.bytes() > 0 {
+                self.out.push_back(Output::Want(want));
+                continue;
+            }
+            // Nothing to transfer; whether it is the empty object shows here.
+            self.objects.remove(want.index);
+            if ContentId::of(&[]) == want.id {
+                let list = BlockList::of(&[], want.size);
+                let (bytes, from) = (Bytes::new(), Vec::new());
+                self.out.push_back(Output::Complete { list, bytes, from });
+            }
+        }
+    }
+
+    /// Asks a peer for as much as is worth asking now.
+    fn fill(&mut self, now: Instant, id: LinkId) {
+        let Some(link) = self.links.get(&id) else { return };
+        let on_parole = self.standing.on_parole(&link.peer);
+        let mut room = link.flight.room(now, on_parole);
+        if room < link.flight.worthwhile() && !link.flight.asked().is_empty() {
+            return;
+        }
+        if self.download.is_limited() {
+            room = room.min(1);
+        }
+        if room == 0 {
+            return;
+        }
+        let mut picked = self.pick(id, room);
+        while picked.len() < room && self.open_one(id) {
+            picked.extend(self.pick_more(id, room, &picked));
+        }
+        if picked.is_empty() {
+            picked = self.late_blocks(now, id, room);
+        }
+        for (index, block) in picked {
+            self.ask(now, id, index, block);
+        }
+        if self.download.is_limited()
+            && self.out.iter().any(|o| matches!(o, Output::Request { .. }))
+        {
+            self.hungry.insert(id);
+        }
+    }
+
+    fn pick_more(
+        &mut self,
+        id: LinkId,
+        room: usize,
+        picked: &[(WantIndex, u32)],
+    ) -> Vec<(WantIndex, u32)> {
+        let more = self.pick(id, room);
+        let new = more.into_iter().filter(|pick| !picked.contains(pick));
+        new.take(room - picked.len()).collect()
+    }
+
+    /// The best blocks of open objects that nobody is asked for.
+    fn pick(&mut self, id: LinkId, room: usize) -> Vec<(WantIndex, u32)> {
+        let link = &self.links[&id];
+        let near: BTreeSet<WantIndex> = link.flight.asked().iter().map(|a| a.index).collect();
+        let near = &near;
+        let candidates = self.objects.opened().flat_map(|(index, open)| {
+            let offered = link.holds.get(&index);
+            let blocks = offered.map(|map| map.minus([open.assembly.held(), &open.flying]));
+            blocks.into_iter().flatten().map(move |block| Candidate {
+                index,
+                block,
+                holders: open.holders[block as usize],
+                near: near.contains(&index),
+            })
+        });
+        rarest(candidates, room, &mut self.dice)
+    }
+
+    /// Opens one more object that this peer holds something of.
+    fn open_one(&mut self, id: LinkId) -> bool {
+        let link = &self.links[&id];
+        let mut best: Option<(usize, u64, WantIndex)> = None;
+        for (index, map) in &link.holds {
+            if !self.objects.waits(*index) || map.is_empty() {
+                continue;
+            }
+            let holders = self.links.values().filter(|l| l.holds.contains_key(index)).count();
+            // A hash of seed and index: the map's own order is not repeatable.
+            let tie = Dice::new(self.dice.clone().roll() ^ u64::from(*index)).roll();
+            if best.is_none_or(|(h, t, _)| (holders, tie) < (h, t)) {
+                best = Some((holders, tie, *index));
+            }
+        }
+        self.dice.roll();
+        let Some((_, _, index)) = best else { return false };
+        let blocks = self.objects.get(index).map_or(0, |object| object.size.blocks());
+        let mut holders = vec![0; blocks as usize];
+        for map in self.links.values().filter_map(|link| link.holds.get(&index)) {
+            map.iter().for_each(|block| holders[block as usize] += 1);
+        }
+        let mut closed = Vec::new();
+        let begun = self.objects.begin(index, holders, &mut closed);
+        for (index, id, bytes) in closed {
+            self.out.push_back(Output::Closed { id, bytes });
+            self.links.values_mut().for_each(|link| _ = link.listed.remove(&index));
+        }
+        let holders = self.links.iter().filter(|(_, link)| link.holds.contains_key(&index));
+        self.hungry.extend(holders.map(|(id, _)| *id));
+        begun
+    }
+
+    /// Blocks that others are asked for and that this peer would bring sooner.
+    fn late_blocks(&mut self, now: Instant, id: LinkId, room: usize) -> Vec<(WantIndex, u32)> {
+        let link = &self.links[&id];
+        let ours = link.flight.expected();
+        let (mut late, mut any) = (Vec::new(), false);
+        for (_, l) in self.links.iter().filter(|(other, _)| **other != id) {
+            for asked in l.flight.asked() {
+                let Some(open) = self.objects.open(asked.index) else { continue };
+                let offered = link.holds.get(&asked.index);
+                if open.doubled.contains(asked.block)
+                    || !offered.is_some_and(|map| map.contains(asked.block))
+                {
+                    continue;
+                }
+                any = true;
+                let remaining = l.flight.remaining(now, asked.at);
+                if remaining > ours * 2 + RECHECK {
+                    late.push((remaining, asked.index, asked.block));
+                }
+            }
+        }
+        late.sort_unstable_by(|a, b| b.cmp(a));
+        late.truncate(room.min(DUPLICATES));
+        if late.is_empty() && any {
+            self.idle.insert(id);
+            self.recheck.get_or_insert(now + RECHECK);
+        }
+        late.into_iter().map(|(_, index, block)| (index, block)).collect()
+    }
+
+    fn ask(&mut self, now: Instant, id: LinkId, index: WantIndex, block: u32) {
+        let Some(size) = self.objects.get(index).map(|object| object.size) else { return };
+        let Some(open) = self.objects.open_mut(index) else { return };
+        let link = self.links.get_mut(&id).expect("the peer was just picked for");
+        if !open.flying.insert(block) {
+            open.doubled.insert(block);
+        }
+        link.flight.ask(now, index, block);
+        self.download.spend(now, size.range(block).len() as u64);
+        let list = open.assembly.list().is_none() && link.listed.insert(index);
+        // Neighbours travel in one request.
+        if !list
+            && let Some(Output::Request { link: last, run, .. }) = self.out.back_mut()
+            && *last == id
+            && run.index == index
+            && run.first + run.count == block
+        {
+            run.count += 1;
+            return;
+        }
+        let run = Run { index, first: block, count: 1 };
+        self.out.push_back(Output::Request { link: id, run, list });
+    }
+
+    fn look_for_stalls(&mut self, now: Instant) {
+        let mut given_up = Vec::new();
+        for (id, link) in &mut self.links {
+            if link.flight.pause_ended(now) {
+                self.hungry.insert(*id);
+            }
+            if link.flight.is_stalled(now) {
+                for asked in link.flight.give_up(now) {
+                    link.excused += 1;
+                    link.listed.remove(&asked.index);
+                    let run = Run { index: asked.index, first: asked.block, count: 1 };
+                    self.out.push_back(Output::Cancel { link: *id, run });
+                    given_up.push(asked);
+                }
+            }
+        }
+        self.release(&given_up);
+    }
+
+    /// Blocks that are not under way from that peer any more may be asked of
+    /// others, unless yet another one has been asked already.
+    fn release(&mut self, blocks: &[Asked]) {
+        if blocks.is_empty() {
+            return;
+        }
+        for asked in blocks {
+            if let Some(open) = self.objects.open_mut(asked.index)
+                && !open.doubled.remove(asked.block)
+            {
+                open.flying.remove(asked.block);
+            }
+        }
+        self.hungry.extend(self.links.keys());
+    }
+
+    fn cancel_others(&mut self, but: LinkId, index: WantIndex, block: u32) {
+        if let Some(open) = self.objects.open_mut(index) {
+            open.flying.remove(block);
+            open.doubled.remove(block);
+        }
+        for (id, link) in self.links.iter_mut().filter(|(id, _)| **id != but) {
+            if link.flight.take_back(index, block) {
+                link.excused += 1;
+                let run = Run { index, first: block, count: 1 };
+                self.out.push_back(Output::Cancel { link: *id, run });
+                self.hungry.insert(*id);
+            }
+        }
+    }
+
+    fn complete(&mut self, index: WantIndex) {
+        if let Some(Object { stage: Stage::Open(open), .. }) = self.remove(index, true) {
+            let (bytes, list, from) = open.assembly.finish();
+            self.out.push_back(Output::Complete { list, bytes, from });
+        }
+    }
+
+    /// Takes an object out, with everything that is known of it.
+    fn remove(&mut self, index: WantIndex, held: bool) -> Option<Object> {
+        let object = self.objects.remove(index)?;
+        if !matches!(object.stage, Stage::Queued) {
+            self.out.push_back(Output::Unwant(Unwant { index, held }));
+        }
+        // Memory is free again: who had nothing to do may have now.
+        self.hungry.extend(self.links.keys());
+        for link in self.links.values_mut() {
+            link.holds.remove(&index);
+            link.listed.remove(&index);
+            let asked: Vec<u32> =
+                link.flight.asked().iter().filter(|a| a.index == index).map(|a| a.block).collect();
+            // `Unwant` withdraws every request; what is on its way may still come.
+            for block in asked {
+                link.flight.take_back(index, block);
+                link.excused += 1;
+            }
+        }
+        self.announce();
+        Some(object)
+    }
+}
