@@ -236,11 +236,11 @@ macro_rules! holdings {
 impl Exchange {
     /// An exchange without peers.
     #[must_use]
-    pub fn new(options: &Options) -> Self {
+    pub fn new(now: Instant, options: &Options) -> Self {
         let download = Budget::new(options.download);
         Self {
             links: BTreeMap::new(),
-            transfer: Transfer::new(options.assembly_bytes, download, options.seed),
+            transfer: Transfer::new(now, options.assembly_bytes, download, options.seed),
             serving: Serving::new(options.manner, Budget::new(options.upload), !options.seed),
             shelf: Shelf::default(),
             fetches: Fetches::default(),
@@ -286,12 +286,12 @@ impl Exchange {
             Input::Fetch { fetch, wanted } => {
                 self.fetches.begin(now, fetch, &wanted);
                 for (id, size) in wanted {
-                    self.transfer.want(id, size);
+                    self.transfer.want(now, id, size);
                 }
             }
             Input::Cancel(fetch) => {
                 for id in self.fetches.cancel(fetch) {
-                    self.transfer.forget(id);
+                    self.transfer.forget(now, id);
                 }
             }
             Input::Provide(bytes) => self.provide(now, bytes),
@@ -446,7 +446,7 @@ impl Exchange {
         if self.transfer.wants(id) {
             let held = self.transfer.assembly(id).map_or(0, Assembly::bytes_held);
             self.fetches.moved(now, id, u64::from(size.bytes()) - held);
-            self.transfer.provide(&list, &bytes);
+            self.transfer.provide(now, &list, &bytes);
         } else {
             self.shelf.insert(now, list, &bytes);
             self.serving.gained(id, &holdings!(self));

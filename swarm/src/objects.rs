@@ -1,10 +1,12 @@
 //! The objects that are wanted, and the memory of those under way.
 //!
-//! A wanted object is queued until peers may be told of it, waits until it is
-//! begun, and is open while its blocks come. Knows nothing of peers but how
-//! many hold each block.
+//! A wanted object is queued until there is room for it, then announced to the
+//! peers, and open once its blocks come. What is announced fits in the budget
+//! of memory as a whole, so that nothing announced ever has to be refused.
+//! Knows nothing of peers but how many hold each block.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use manifest::content::ContentId;
 
@@ -14,26 +16,28 @@ use crate::blockmap::BlockMap;
 use crate::limits::MAX_WANTS;
 use crate::wire::{Want, WantIndex};
 
-/// An object that is wanted.
+/// An announced object that nobody could continue for so long makes room.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// An object that peers were told to be wanted.
 #[derive(Debug)]
 pub struct Object {
     /// Its id.
     pub id: ContentId,
     /// Its size.
     pub size: ObjectSize,
-    /// How far it has come.
-    pub stage: Stage,
+    /// Its blocks, once the first was asked for.
+    open: Option<Box<Open>>,
+    /// When it was announced, or a block of it was last asked for.
+    moved: Instant,
 }
 
-/// How far a wanted object has come.
-#[derive(Debug)]
-pub enum Stage {
-    /// Not yet told to the peers: too many others are wanted.
-    Queued,
-    /// Wanted, without memory of its own.
-    Waiting,
-    /// Under way.
-    Open(Box<Open>),
+impl Object {
+    /// Its blocks, if any was ever asked for.
+    #[must_use]
+    pub fn into_open(self) -> Option<Open> {
+        self.open.map(|open| *open)
+    }
 }
 
 /// An object under way.
@@ -52,88 +56,90 @@ pub struct Open {
 /// All objects that are wanted.
 #[derive(Debug)]
 pub struct Objects {
-    objects: BTreeMap<WantIndex, Object>,
+    announced: BTreeMap<WantIndex, Object>,
     open: BTreeSet<WantIndex>,
-    by_id: HashMap<ContentId, WantIndex>,
-    queued: VecDeque<WantIndex>,
+    /// Nothing for those that are queued.
+    by_id: HashMap<ContentId, Option<WantIndex>>,
+    queued: VecDeque<(ContentId, ObjectSize)>,
     next_index: WantIndex,
-    memory: usize,
-    memory_budget: usize,
+    bytes: usize,
+    budget: usize,
 }
 
 impl Objects {
-    /// Nothing wanted; open objects take at most `memory_budget` bytes, unless
-    /// a single one is larger.
+    /// Nothing wanted; what is announced has at most `budget` bytes, unless it
+    /// is a single object.
     #[must_use]
-    pub fn new(memory_budget: usize) -> Self {
+    pub fn new(budget: usize) -> Self {
         Self {
-            objects: BTreeMap::new(),
+            announced: BTreeMap::new(),
             open: BTreeSet::new(),
             by_id: HashMap::new(),
             queued: VecDeque::new(),
             next_index: 0,
-            memory: 0,
-            memory_budget,
+            bytes: 0,
+            budget,
         }
     }
 
     /// Adds an object to the end of the queue, unless it is wanted already.
     pub fn add(&mut self, id: ContentId, size: ObjectSize) {
-        if self.by_id.contains_key(&id) {
-            return;
+        if !self.wants(id) {
+            self.by_id.insert(id, None);
+            self.queued.push_back((id, size));
         }
+    }
+
+    /// Takes the next object out of the queue, if peers may be told of it.
+    pub fn announce(&mut self, now: Instant) -> Option<Want> {
+        let (id, size) = *self.queued.front()?;
+        let bytes = self.bytes + size.bytes() as usize;
+        if self.announced.len() >= MAX_WANTS || (bytes > self.budget && self.bytes > 0) {
+            return None;
+        }
+        self.queued.pop_front();
         let index = self.next_index;
         // 2^32 objects of one process: at a thousand a second, after 50 days.
         self.next_index = self.next_index.checked_add(1).expect("fewer than 2^32 objects");
-        self.objects.insert(index, Object { id, size, stage: Stage::Queued });
-        self.by_id.insert(id, index);
-        self.queued.push_back(index);
-    }
-
-    /// Takes the next object out of the queue that peers may now be told of.
-    pub fn announce(&mut self) -> Option<Want> {
-        if self.objects.len() - self.queued.len() >= MAX_WANTS {
-            return None;
-        }
-        let index = self.queued.pop_front()?;
-        let object = self.objects.get_mut(&index).expect("queued objects are wanted");
-        object.stage = Stage::Waiting;
-        Some(Want { index, id: object.id, size: object.size })
+        self.announced.insert(index, Object { id, size, open: None, moved: now });
+        self.by_id.insert(id, Some(index));
+        self.bytes = bytes;
+        Some(Want { index, id, size })
     }
 
     /// The objects that every peer should know to be wanted.
     pub fn announced(&self) -> impl Iterator<Item = Want> + '_ {
-        let told = self.objects.iter().filter(|(_, o)| !matches!(o.stage, Stage::Queued));
-        told.map(|(index, object)| Want { index: *index, id: object.id, size: object.size })
+        let objects = self.announced.iter();
+        objects.map(|(index, object)| Want { index: *index, id: object.id, size: object.size })
     }
 
-    /// The number of a wanted object.
+    /// Whether an object is wanted, announced or not.
+    #[must_use]
+    pub fn wants(&self, id: ContentId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// The number of an announced object.
     #[must_use]
     pub fn index_of(&self, id: ContentId) -> Option<WantIndex> {
-        self.by_id.get(&id).copied()
+        self.by_id.get(&id).copied().flatten()
     }
 
-    /// A wanted object.
+    /// An announced object.
     #[must_use]
     pub fn get(&self, index: WantIndex) -> Option<&Object> {
-        self.objects.get(&index)
+        self.announced.get(&index)
     }
 
-    /// An object under way.
+    /// The blocks of an object under way.
     #[must_use]
     pub fn open(&self, index: WantIndex) -> Option<&Open> {
-        match &self.objects.get(&index)?.stage {
-            Stage::Open(open) => Some(open),
-            Stage::Queued | Stage::Waiting => None,
-        }
+        self.announced.get(&index)?.open.as_deref()
     }
 
-    /// An object under way, to be changed.
+    /// The blocks of an object under way, to be changed.
     pub fn open_mut(&mut self, index: WantIndex) -> Option<&mut Open> {
-        match &mut self.objects.get_mut(&index)?.stage {
-            Stage::Open(open) => Some(open),
-            Stage::Queued | Stage::Waiting => None,
-        }
+        self.announced.get_mut(&index)?.open.as_deref_mut()
     }
 
     /// Every object under way.
@@ -141,53 +147,45 @@ impl Objects {
         self.open.iter().filter_map(|index| Some((*index, self.open(*index)?)))
     }
 
-    /// Whether an object waits to be begun.
+    /// Whether an object is announced and not yet under way.
     #[must_use]
     pub fn waits(&self, index: WantIndex) -> bool {
-        self.objects.get(&index).is_some_and(|object| matches!(object.stage, Stage::Waiting))
+        self.announced.get(&index).is_some_and(|object| object.open.is_none())
     }
 
-    /// Begins a waiting object whose blocks have so many `holders`, if there is
-    /// memory for it. Objects that nobody can continue may be closed for that;
-    /// they are added to `closed` with the bytes that are lost. Whether it was
-    /// begun.
-    pub fn begin(
-        &mut self,
-        index: WantIndex,
-        holders: Vec<u16>,
-        closed: &mut Vec<(WantIndex, ContentId, u64)>,
-    ) -> bool {
-        let Some(size) = self.get(index).map(|object| object.size) else { return false };
-        let bytes = size.bytes() as usize;
-        while self.memory + bytes > self.memory_budget && !self.open.is_empty() {
-            match self.close_stuck() {
-                Some(stuck) => closed.push(stuck),
-                None => return false,
-            }
-        }
-        let object = self.objects.get_mut(&index).expect("it was there a moment ago");
-        let assembly = Assembly::new(object.id, size);
-        let none = BlockMap::new(size.blocks());
+    /// Begins an object whose blocks have so many `holders`.
+    pub fn begin(&mut self, index: WantIndex, holders: Vec<u16>) {
+        let Some(object) = self.announced.get_mut(&index) else { return };
+        let assembly = Assembly::new(object.id, object.size);
+        let none = BlockMap::new(object.size.blocks());
         let (flying, doubled) = (none.clone(), none);
-        object.stage = Stage::Open(Box::new(Open { assembly, holders, flying, doubled }));
+        object.open = Some(Box::new(Open { assembly, holders, flying, doubled }));
         self.open.insert(index);
-        self.memory += bytes;
-        true
     }
 
-    /// Takes an object out.
+    /// Takes note that a block is asked for; whether it is the second time.
+    pub fn ask(&mut self, now: Instant, index: WantIndex, block: u32) -> bool {
+        let Some(object) = self.announced.get_mut(&index) else { return false };
+        object.moved = now;
+        let Some(open) = &mut object.open else { return false };
+        !open.flying.insert(block) && open.doubled.insert(block)
+    }
+
+    /// Takes an announced object out.
     pub fn remove(&mut self, index: WantIndex) -> Option<Object> {
-        let object = self.objects.remove(&index)?;
+        let object = self.announced.remove(&index)?;
         self.by_id.remove(&object.id);
-        match object.stage {
-            Stage::Queued => self.queued.retain(|queued| *queued != index),
-            Stage::Waiting => {}
-            Stage::Open(_) => {
-                self.open.remove(&index);
-                self.memory -= object.size.bytes() as usize;
-            }
-        }
+        self.open.remove(&index);
+        self.bytes -= object.size.bytes() as usize;
         Some(object)
+    }
+
+    /// Takes an object out of the queue.
+    pub fn unqueue(&mut self, id: ContentId) {
+        if self.by_id.get(&id).is_some_and(Option::is_none) {
+            self.by_id.remove(&id);
+            self.queued.retain(|(queued, _)| *queued != id);
+        }
     }
 
     /// Counts one holder more, or less, of some blocks.
@@ -201,76 +199,101 @@ impl Objects {
         }
     }
 
-    /// Throws away an open object that nobody can continue now.
+    /// Objects that should make room for those that are queued: for a while
+    /// nobody had anything of them that could be asked for.
     ///
-    /// Without this, objects whose holders have left could fill the memory
-    /// that objects with holders need.
-    fn close_stuck(&mut self) -> Option<(WantIndex, ContentId, u64)> {
-        let stuck = self.opened().find(|(_, open)| {
-            let held = open.assembly.held();
-            open.flying.is_empty()
-                && (0..held.blocks()).all(|b| held.contains(b) || open.holders[b as usize] == 0)
-        });
-        let index = stuck.map(|(index, _)| index)?;
-        self.open.remove(&index);
-        let object = self.objects.get_mut(&index).expect("open objects are wanted");
-        self.memory -= object.size.bytes() as usize;
-        match std::mem::replace(&mut object.stage, Stage::Waiting) {
-            Stage::Open(open) => Some((index, object.id, open.assembly.bytes_held())),
-            Stage::Queued | Stage::Waiting => None,
+    /// Without this, objects whose holders have left would keep back those
+    /// that have holders.
+    #[must_use]
+    pub fn stuck(&self, now: Instant, offered: impl Fn(WantIndex) -> bool) -> Vec<WantIndex> {
+        if self.queued.is_empty() {
+            return Vec::new();
         }
+        let stuck = self.announced.iter().filter(|(index, object)| {
+            now.saturating_duration_since(object.moved) >= PATIENCE
+                && match &object.open {
+                    None => !offered(**index),
+                    Some(open) => open.is_stuck(),
+                }
+        });
+        stuck.map(|(index, _)| *index).collect()
+    }
+
+    /// Whether some object waits to be announced.
+    #[must_use]
+    pub fn any_queued(&self) -> bool {
+        !self.queued.is_empty()
+    }
+}
+
+impl Open {
+    fn is_stuck(&self) -> bool {
+        let held = self.assembly.held();
+        self.flying.is_empty()
+            && (0..held.blocks()).all(|b| held.contains(b) || self.holders[b as usize] == 0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::epoch;
 
-    fn id(n: u8) -> ContentId {
-        ContentId::from([n; 32])
+    fn id(n: u64) -> ContentId {
+        ContentId::of(&n.to_be_bytes())
     }
 
     #[test]
     fn peers_are_told_of_so_many_objects_and_of_the_next_when_one_is_done() {
-        let mut objects = Objects::new(0);
+        let now = epoch();
+        let mut objects = Objects::new(1_000_000);
         let size = ObjectSize::new(10).unwrap();
-        for n in 0..MAX_WANTS as u64 + 2 {
-            let mut bytes = [0; 32];
-            bytes[..8].copy_from_slice(&n.to_be_bytes());
-            objects.add(ContentId::from(bytes), size);
-        }
-        let told: Vec<Want> = std::iter::from_fn(|| objects.announce()).collect();
+        (0..MAX_WANTS as u64 + 2).for_each(|n| objects.add(id(n), size));
+        let told: Vec<Want> = std::iter::from_fn(|| objects.announce(now)).collect();
         assert_eq!(told.len(), MAX_WANTS);
         objects.remove(told[7].index);
-        assert_eq!(objects.announce().map(|want| want.index), Some(MAX_WANTS as u32));
-        assert_eq!(objects.announce(), None);
+        assert_eq!(objects.announce(now).map(|want| want.id), Some(id(MAX_WANTS as u64)));
+        assert_eq!(objects.announce(now), None);
         assert_eq!(objects.announced().count(), MAX_WANTS);
+        objects.unqueue(id(MAX_WANTS as u64 + 1));
+        objects.remove(told[8].index);
+        assert_eq!(objects.announce(now), None);
     }
 
     #[test]
-    fn memory_is_kept_within_the_budget_and_given_back() {
+    fn what_is_announced_fits_in_memory_or_is_alone() {
+        let now = epoch();
         let mut objects = Objects::new(100_000);
-        for n in 0..3 {
-            objects.add(id(n), ObjectSize::new(60_000).unwrap());
-            objects.announce();
-        }
-        let mut closed = Vec::new();
-        assert!(objects.begin(0, vec![1; 2], &mut closed));
-        assert!(!objects.begin(1, vec![1; 2], &mut closed));
-        assert!(closed.is_empty());
-        // Nobody holds the first any more: it makes room.
-        objects.count(0, 0..2, false);
-        assert!(objects.begin(1, vec![1; 2], &mut closed));
-        assert_eq!(closed, [(0, id(0), 0)]);
-        objects.remove(1);
-        assert!(objects.begin(2, vec![1; 2], &mut closed));
+        (0..3).for_each(|n| objects.add(id(n), ObjectSize::new(50_000).unwrap()));
+        objects.add(id(9), ObjectSize::new(500_000).unwrap());
+        let mut told: Vec<Want> = std::iter::from_fn(|| objects.announce(now)).collect();
+        assert_eq!(told.len(), 2);
+        objects.remove(told[0].index);
+        told.push(objects.announce(now).unwrap());
+        told[1..].iter().for_each(|want| _ = objects.remove(want.index));
+        assert_eq!(objects.announce(now).map(|want| want.id), Some(id(9)));
     }
 
     #[test]
-    fn one_object_may_be_larger_than_the_budget() {
-        let mut objects = Objects::new(1);
-        objects.add(id(1), ObjectSize::new(60_000).unwrap());
-        objects.announce();
-        assert!(objects.begin(0, vec![1; 2], &mut Vec::new()));
+    fn what_nobody_holds_makes_room_after_a_while() {
+        let now = epoch();
+        let mut objects = Objects::new(60_000);
+        let size = ObjectSize::new(60_000).unwrap();
+        objects.add(id(0), size);
+        let first = objects.announce(now).unwrap().index;
+        assert!(objects.stuck(now + PATIENCE, |_| false).is_empty(), "nothing else is wanted");
+        assert!(!objects.any_queued());
+        objects.add(id(1), size);
+        assert!(objects.stuck(now, |_| false).is_empty());
+        assert!(objects.any_queued());
+        let now = now + PATIENCE;
+        assert!(objects.stuck(now, |_| true).is_empty());
+        assert_eq!(objects.stuck(now, |_| false), [first]);
+        objects.begin(first, vec![0, 1]);
+        assert!(objects.stuck(now, |_| false).is_empty(), "somebody holds the second block");
+        objects.count(first, 1..2, false);
+        assert_eq!(objects.stuck(now, |_| false), [first]);
+        objects.ask(now, first, 0);
+        assert!(objects.stuck(now, |_| false).is_empty(), "it just moved");
     }
 }

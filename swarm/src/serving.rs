@@ -127,6 +127,8 @@ struct Upload {
     in_hand: usize,
     /// When the peer last took what it was sent.
     took: Instant,
+    /// Whether it lost its slot because it takes nothing.
+    parked: bool,
     given: u32,
     /// Origin: revealed, and neither sent nor got from others.
     revealed: HashSet<(WantIndex, u32)>,
@@ -180,6 +182,7 @@ impl Serving {
             queue: VecDeque::new(),
             in_hand: 0,
             took: now,
+            parked: false,
             given: 0,
             revealed: HashSet::new(),
             window: FIRST_REVEALED,
@@ -320,7 +323,8 @@ impl Serving {
             Holding::All => true,
             Holding::Some(map) => (run.first..run.first + run.count).all(|b| map.contains(b)),
         };
-        let queued = self.slots.contains(&link) || self.waiting.contains(&link);
+        let queued =
+            upload.parked || self.slots.contains(&link) || self.waiting.contains(&link);
         if !has || self.upload.is_closed() || (crowded && !queued) {
             self.out.push_back(Output::Busy { link, run });
             return;
@@ -349,6 +353,9 @@ impl Serving {
         if let Some(upload) = self.links.get_mut(&link) {
             upload.in_hand = upload.in_hand.saturating_sub(frames);
             upload.took = now;
+            if std::mem::take(&mut upload.parked) {
+                self.waiting.push_back(link);
+            }
         }
     }
 
@@ -421,6 +428,8 @@ impl Serving {
             let lonely = now.saturating_duration_since(upload.helped) >= LONELY_AFTER;
             if lonely && !upload.lonely {
                 (upload.lonely, upload.look) = (true, true);
+                // What it was told of and never asked for is not worth waiting for.
+                upload.revealed.clear();
             }
             let room = upload.window.saturating_sub(upload.revealed.len());
             if !upload.look || upload.wants.is_empty() || room * 2 < upload.window {
@@ -493,7 +502,7 @@ impl Serving {
             if upload.in_hand >= BLOCKS_IN_HAND {
                 let stuck = now.saturating_duration_since(upload.took) >= SLOT_PATIENCE;
                 if stuck && !self.waiting.is_empty() {
-                    self.waiting.push_back(link);
+                    upload.parked = true;
                 } else {
                     self.slots.push_back(link);
                 }

@@ -75,6 +75,8 @@ pub(crate) struct Net {
     next: u64,
     latency: Duration,
     dice: Dice,
+    /// Events since time last moved.
+    still: usize,
 }
 
 impl Net {
@@ -90,6 +92,7 @@ impl Net {
             next: 0,
             latency,
             dice: Dice::new(seed),
+            still: 0,
         }
     }
 
@@ -119,7 +122,7 @@ impl Net {
         seed[0] = number as u8 + 1;
         let options = Options { seed: self.dice.roll(), ..options.clone() };
         self.nodes.push(Node {
-            exchange: Exchange::new(&options),
+            exchange: Exchange::new(self.now, &options),
             key: SigningKey::from_seed(&seed).public(),
             disk: HashMap::new(),
             finished_at: None,
@@ -222,6 +225,9 @@ impl Net {
                 return None;
             }
             self.events.pop();
+            let still = if at > self.now { 0 } else { self.still + 1 };
+            self.still = still;
+            assert!(still < 1_000_000, "time stands still");
             self.now = self.now.max(at);
             match self.todo.remove(&number).expect("scheduled once") {
                 Event::Arrive { from, to, bytes } => self.arrive(from, to, &bytes),
@@ -268,7 +274,10 @@ impl Net {
     }
 
     fn drive(&mut self, node: usize) {
+        let mut outputs = 0;
         while let Some(output) = self.nodes[node].exchange.poll(self.now) {
+            outputs += 1;
+            assert!(outputs < 1_000_000, "no end of outputs, such as {output:?}");
             match output {
                 Output::Send { link, frame } => self.send(node, link, frame),
                 Output::Read(read) => {

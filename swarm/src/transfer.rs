@@ -21,7 +21,7 @@ use crate::budget::Budget;
 use crate::dice::Dice;
 use crate::flight::{Asked, Flight};
 use crate::link::LinkId;
-use crate::objects::{Object, Objects, Stage};
+use crate::objects::{Object, Objects};
 use crate::picker::{Candidate, rarest};
 use crate::squeeze::{Payload, Squeezer};
 use crate::standing::{Misbehaviour, Standing};
@@ -29,6 +29,8 @@ use crate::wire::{Run, Unwant, Want, WantIndex};
 
 /// How often a peer with nothing to do looks for blocks that are late.
 const RECHECK: Duration = Duration::from_millis(100);
+/// How often objects that nobody can continue are looked for.
+const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// Late blocks that are asked of a second peer at a time.
 const DUPLICATES: usize = 4;
 
@@ -75,7 +77,7 @@ pub enum Output {
         /// How many of them each peer gave.
         from: Vec<(PublicKey, u64)>,
     },
-    /// What was there of an object was thrown away for want of memory.
+    /// What was there of an object was thrown away, to make room for others.
     Closed {
         /// The object.
         id: ContentId,
@@ -112,6 +114,8 @@ pub struct Transfer {
     /// Peers that might take over late blocks, and when to look again.
     idle: BTreeSet<LinkId>,
     recheck: Option<Instant>,
+    /// When to look for objects that should make room for others.
+    room_at: Instant,
     download: Budget,
     standing: Standing,
     dice: Dice,
@@ -121,13 +125,14 @@ pub struct Transfer {
 impl Transfer {
     /// Nothing wanted, nobody there.
     #[must_use]
-    pub fn new(memory_budget: usize, download: Budget, seed: u64) -> Self {
+    pub fn new(now: Instant, memory_budget: usize, download: Budget, seed: u64) -> Self {
         Self {
             objects: Objects::new(memory_budget),
             links: BTreeMap::new(),
             hungry: BTreeSet::new(),
             idle: BTreeSet::new(),
             recheck: None,
+            room_at: now,
             download,
             standing: Standing::default(),
             dice: Dice::new(seed),
@@ -136,22 +141,23 @@ impl Transfer {
     }
 
     /// Begins to look for an object; nothing happens if it is wanted already.
-    pub fn want(&mut self, id: ContentId, size: ObjectSize) {
+    pub fn want(&mut self, now: Instant, id: ContentId, size: ObjectSize) {
         self.objects.add(id, size);
-        self.announce();
+        self.announce(now);
     }
 
     /// Stops looking for an object.
-    pub fn forget(&mut self, id: ContentId) {
+    pub fn forget(&mut self, now: Instant, id: ContentId) {
+        self.objects.unqueue(id);
         if let Some(index) = self.objects.index_of(id) {
-            self.remove(index, false);
+            self.remove(now, index, false);
         }
     }
 
     /// Whether an object is wanted.
     #[must_use]
     pub fn wants(&self, id: ContentId) -> bool {
-        self.objects.index_of(id).is_some()
+        self.objects.wants(id)
     }
 
     /// The objects that every peer should know to be wanted.
@@ -160,12 +166,16 @@ impl Transfer {
     }
 
     /// A wanted object came by other means; `bytes` are known to be its own.
-    pub fn provide(&mut self, list: &BlockList, bytes: &Bytes) {
-        if let Some(index) = self.objects.index_of(list.id()) {
-            let (list, bytes) = (list.clone(), bytes.clone());
-            self.remove(index, true);
-            self.out.push_back(Output::Complete { list, bytes, from: Vec::new() });
+    pub fn provide(&mut self, now: Instant, list: &BlockList, bytes: &Bytes) {
+        if !self.objects.wants(list.id()) {
+            return;
         }
+        self.objects.unqueue(list.id());
+        if let Some(index) = self.objects.index_of(list.id()) {
+            self.remove(now, index, true);
+        }
+        let (list, bytes) = (list.clone(), bytes.clone());
+        self.out.push_back(Output::Complete { list, bytes, from: Vec::new() });
     }
 
     /// A peer came.
@@ -287,7 +297,7 @@ impl Transfer {
                 self.cancel_others(link, index, block);
                 self.out.push_back(Output::Verified { index, id, block, bytes: len as u64 });
                 if whole {
-                    self.complete(index);
+                    self.complete(now, index);
                 }
             }
             Added::Known => self.release(&landed),
@@ -313,6 +323,7 @@ impl Transfer {
             return Some(output);
         }
         self.look_for_stalls(now);
+        self.make_room(now);
         if self.recheck.take_if(|at| now >= *at).is_some() {
             self.hungry.append(&mut self.idle);
         }
@@ -331,7 +342,8 @@ impl Transfer {
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let flights = self.links.values().filter_map(|link| link.flight.next_deadline());
         let budget = (!self.hungry.is_empty()).then(|| self.download.waits_until(now)).flatten();
-        flights.chain(self.recheck).chain(budget).min()
+        let room = self.objects.any_queued().then_some(self.room_at);
+        flights.chain(self.recheck).chain(budget).chain(room).min()
     }
 
     /// The blocks held of an object that is under way.
@@ -346,8 +358,8 @@ impl Transfer {
     }
 
     /// Tells peers of queued objects as far as the bound allows.
-    fn announce(&mut self) {
-        while let Some(want) = self.objects.announce() {
+    fn announce(&mut self, now: Instant) {
+        while let Some(want) = self.objects.announce(now) {
             if want.size.bytes() > 0 {
                 self.out.push_back(Output::Want(want));
                 continue;
@@ -444,15 +456,10 @@ impl Transfer {
         for map in self.links.values().filter_map(|link| link.holds.get(&index)) {
             map.iter().for_each(|block| holders[block as usize] += 1);
         }
-        let mut closed = Vec::new();
-        let begun = self.objects.begin(index, holders, &mut closed);
-        for (index, id, bytes) in closed {
-            self.out.push_back(Output::Closed { id, bytes });
-            self.links.values_mut().for_each(|link| _ = link.listed.remove(&index));
-        }
+        self.objects.begin(index, holders);
         let holders = self.links.iter().filter(|(_, link)| link.holds.contains_key(&index));
         self.hungry.extend(holders.map(|(id, _)| *id));
-        begun
+        true
     }
 
     /// Blocks that others are asked for and that this peer would bring sooner.
@@ -487,14 +494,13 @@ impl Transfer {
 
     fn ask(&mut self, now: Instant, id: LinkId, index: WantIndex, block: u32) {
         let Some(size) = self.objects.get(index).map(|object| object.size) else { return };
-        let Some(open) = self.objects.open_mut(index) else { return };
+        let Some(open) = self.objects.open(index) else { return };
+        let proven = open.assembly.list().is_some();
+        self.objects.ask(now, index, block);
         let link = self.links.get_mut(&id).expect("the peer was just picked for");
-        if !open.flying.insert(block) {
-            open.doubled.insert(block);
-        }
         link.flight.ask(now, index, block);
         self.download.spend(now, size.range(block).len() as u64);
-        let list = open.assembly.list().is_none() && link.listed.insert(index);
+        let list = !proven && link.listed.insert(index);
         // Neighbours travel in one request.
         if !list
             && let Some(Output::Request { link: last, run, .. }) = self.out.back_mut()
@@ -507,6 +513,24 @@ impl Transfer {
         }
         let run = Run { index, first: block, count: 1 };
         self.out.push_back(Output::Request { link: id, run, list });
+    }
+
+    /// Lets objects that nobody can continue wait at the end of the queue.
+    fn make_room(&mut self, now: Instant) {
+        if now < self.room_at {
+            return;
+        }
+        self.room_at = now + ROOM_CHECK;
+        let links = &self.links;
+        let offered = |index| links.values().any(|link| link.holds.contains_key(&index));
+        for index in self.objects.stuck(now, offered) {
+            let Some(object) = self.withdraw(index, false) else { continue };
+            let (id, size) = (object.id, object.size);
+            let bytes = object.into_open().map_or(0, |open| open.assembly.bytes_held());
+            self.out.push_back(Output::Closed { id, bytes });
+            self.objects.add(id, size);
+            self.announce(now);
+        }
     }
 
     fn look_for_stalls(&mut self, now: Instant) {
@@ -559,21 +583,24 @@ impl Transfer {
         }
     }
 
-    fn complete(&mut self, index: WantIndex) {
-        if let Some(Object { stage: Stage::Open(open), .. }) = self.remove(index, true) {
+    fn complete(&mut self, now: Instant, index: WantIndex) {
+        if let Some(open) = self.remove(now, index, true).and_then(Object::into_open) {
             let (bytes, list, from) = open.assembly.finish();
             self.out.push_back(Output::Complete { list, bytes, from });
         }
     }
 
+    /// Takes an object out, and tells peers of the next.
+    fn remove(&mut self, now: Instant, index: WantIndex, held: bool) -> Option<Object> {
+        let object = self.withdraw(index, held);
+        self.announce(now);
+        object
+    }
+
     /// Takes an object out, with everything that is known of it.
-    fn remove(&mut self, index: WantIndex, held: bool) -> Option<Object> {
+    fn withdraw(&mut self, index: WantIndex, held: bool) -> Option<Object> {
         let object = self.objects.remove(index)?;
-        if !matches!(object.stage, Stage::Queued) {
-            self.out.push_back(Output::Unwant(Unwant { index, held }));
-        }
-        // Memory is free again: who had nothing to do may have now.
-        self.hungry.extend(self.links.keys());
+        self.out.push_back(Output::Unwant(Unwant { index, held }));
         for link in self.links.values_mut() {
             link.holds.remove(&index);
             link.listed.remove(&index);
@@ -585,7 +612,7 @@ impl Transfer {
                 link.excused += 1;
             }
         }
-        self.announce();
+        self.hungry.extend(self.links.keys());
         Some(object)
     }
 }
