@@ -1,0 +1,139 @@
+//! Questions to one peer and their answers: metadata, logs, credentials,
+//! addresses. Each topic is a protocol of its own, under the workgroup's name.
+
+use std::io;
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::StreamProtocol;
+use libp2p::request_response::{self, ProtocolSupport};
+use manifest::admission::workgroup::WorkgroupId;
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// Newer metadata than the asker has.
+    Metadata,
+    /// Entries of a log; auditors only.
+    Log,
+    /// A renewed credential.
+    Credential,
+    /// Where other members may be met.
+    Peers,
+}
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Questions and answers under way with one connection, each way.
+const AT_ONCE: usize = 8;
+
+impl Topic {
+    /// Every topic there is.
+    pub const ALL: [Self; 4] = [Self::Metadata, Self::Log, Self::Credential, Self::Peers];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata",
+            Self::Log => "log",
+            Self::Credential => "credential",
+            Self::Peers => "peers",
+        }
+    }
+
+    /// The longest question, in bytes.
+    #[must_use]
+    pub const fn longest_question(self) -> usize {
+        16 * 1024
+    }
+
+    /// The longest answer, in bytes.
+    #[must_use]
+    pub const fn longest_answer(self) -> usize {
+        match self {
+            Self::Metadata => 4 * 1024 * 1024,
+            Self::Log => 2 * 1024 * 1024,
+            Self::Credential | Self::Peers => 64 * 1024,
+        }
+    }
+
+    fn protocol(self, workgroup: &WorkgroupId) -> StreamProtocol {
+        StreamProtocol::try_from_owned(format!("/updraft/{workgroup}/{}/1", self.name()))
+            .expect("it begins with a slash")
+    }
+
+    /// The behaviour that asks and answers on this topic.
+    #[must_use]
+    pub fn behaviour(self, workgroup: &WorkgroupId) -> request_response::Behaviour<Codec> {
+        let protocols = [(self.protocol(workgroup), ProtocolSupport::Full)];
+        let config = request_response::Config::default()
+            .with_request_timeout(PATIENCE)
+            .with_max_concurrent_streams(AT_ONCE);
+        request_response::Behaviour::with_codec(Codec { topic: self }, protocols, config)
+    }
+}
+
+/// Questions and answers as they are: a stream each way, to its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Codec {
+    topic: Topic,
+}
+
+/// Reads to the end, and not beyond `longest`.
+async fn read(io: &mut (impl AsyncRead + Unpin + Send), longest: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io.take(longest as u64 + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() > longest {
+        return Err(io::Error::other(format!("more than the {longest} bytes that are allowed")));
+    }
+    Ok(bytes)
+}
+
+async fn write(io: &mut (impl AsyncWrite + Unpin + Send), bytes: &[u8]) -> io::Result<()> {
+    io.write_all(bytes).await?;
+    io.close().await
+}
+
+impl request_response::Codec for Codec {
+    type Protocol = StreamProtocol;
+    type Request = Vec<u8>;
+    type Response = Vec<u8>;
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        read(io, self.topic.longest_question()).await
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        read(io, self.topic.longest_answer()).await
+    }
+
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        question: Vec<u8>,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        write(io, &question).await
+    }
+
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        answer: Vec<u8>,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        write(io, &answer).await
+    }
+}

@@ -1,0 +1,383 @@
+//! Who is let in: the check that every connection passes before anything else.
+//!
+//! The dialer shows its credential first; the listener shows its own only to
+//! a dialer that it has let in; a last word from the dialer opens the
+//! connection. Whoever is refused is told why. Knows nothing of transports.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::PeerId;
+use libp2p::identity;
+use manifest::admission::chain::{CredentialChain, CredentialError, Member};
+use manifest::admission::workgroup::WorkgroupTrust;
+use manifest::key::PublicKey;
+use manifest::time::UnixTime;
+
+/// The longest frame of the exchange, its two bytes of length included.
+const FRAME_BYTES: usize = 4096;
+
+/// The longest reason that is told to somebody who is refused.
+const REASON_BYTES: usize = 400;
+
+/// How long the exchange may take in all.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The first byte of an answer: let in, or not.
+const WELCOME: u8 = 1;
+const REFUSED: u8 = 0;
+
+/// How long a refused peer may take to hear the reason and hang up.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// The gate of one node; all its transports share it.
+pub struct Gate {
+    clock: Box<dyn Fn() -> UnixTime + Send + Sync>,
+    state: Mutex<State>,
+}
+
+struct State {
+    trust: WorkgroupTrust,
+    chain: Arc<[u8]>,
+    members: HashMap<PeerId, Member>,
+}
+
+/// Why a connection was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmissionError {
+    /// The other side's credential does not hold.
+    #[error("refused: {0}")]
+    Refused(#[from] CredentialError),
+    /// The other side does not believe our credential.
+    #[error("the other side refuses us: {reason}")]
+    RefusedByThem {
+        /// What it says; not to be believed, only shown.
+        reason: String,
+    },
+    /// Its key is not of the kind that credentials name.
+    #[error("the other side's key is not an ed25519 key")]
+    OtherKind,
+    /// What it sends is no frame of the exchange.
+    #[error("admission was answered with {found}, expected {expected}")]
+    Frame {
+        /// What should have come.
+        expected: &'static str,
+        /// What came.
+        found: String,
+    },
+    /// It took too long.
+    #[error("admission took longer than {} seconds", PATIENCE.as_secs())]
+    TimedOut,
+    /// The connection broke.
+    #[error("the connection broke during admission")]
+    Broken(#[from] io::Error),
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("members", &self.state().members.len()).finish()
+    }
+}
+
+impl Gate {
+    /// A gate that believes `trust`, shows `chain`, and asks `clock` for the time.
+    #[must_use]
+    pub fn new(
+        trust: WorkgroupTrust,
+        chain: Vec<u8>,
+        clock: impl Fn() -> UnixTime + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let state = State { trust, chain: chain.into(), members: HashMap::new() };
+        Arc::new(Self { clock: Box::new(clock), state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding the gate")
+    }
+
+    /// What the clock says.
+    #[must_use]
+    pub fn now(&self) -> UnixTime {
+        (self.clock)()
+    }
+
+    /// What is believed.
+    #[must_use]
+    pub fn trust(&self) -> WorkgroupTrust {
+        self.state().trust.clone()
+    }
+
+    /// Believes other workgroup keys from now on.
+    pub fn set_trust(&self, trust: WorkgroupTrust) {
+        self.state().trust = trust;
+    }
+
+    /// Shows another chain from now on.
+    pub fn set_chain(&self, chain: Vec<u8>) {
+        self.state().chain = chain.into();
+    }
+
+    /// Who was let in as `peer`, since last it was forgotten.
+    #[must_use]
+    pub fn member(&self, peer: &PeerId) -> Option<Member> {
+        self.state().members.get(peer).cloned()
+    }
+
+    /// Forgets a peer whose last connection is closed.
+    pub fn forget(&self, peer: &PeerId) {
+        self.state().members.remove(peer);
+    }
+
+    /// The members whose credential has ended.
+    #[must_use]
+    pub fn expired(&self) -> Vec<PeerId> {
+        let now = self.now();
+        let state = self.state();
+        let over = state.members.iter().filter(|(_, member)| member.expires <= now);
+        over.map(|(peer, _)| *peer).collect()
+    }
+
+    /// Exchanges credentials on a stream whose handshake proved that the
+    /// other side is `peer`.
+    ///
+    /// # Errors
+    /// [`AdmissionError`]; the other side has been told, if it listens.
+    pub(crate) async fn admit<S>(
+        &self,
+        stream: &mut S,
+        peer: PeerId,
+        dialer: bool,
+    ) -> Result<(), AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.admit_within(PATIENCE, stream, peer, dialer).await
+    }
+
+    async fn admit_within<S>(
+        &self,
+        patience: Duration,
+        stream: &mut S,
+        peer: PeerId,
+        dialer: bool,
+    ) -> Result<(), AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let exchange = async {
+            if dialer { self.ask(stream, peer).await } else { self.answer(stream, peer).await }
+        };
+        let member = tokio::time::timeout(patience, exchange)
+            .await
+            .map_err(|_| AdmissionError::TimedOut)??;
+        self.state().members.insert(peer, member);
+        Ok(())
+    }
+
+    /// The dialer's part.
+    async fn ask<S>(&self, stream: &mut S, peer: PeerId) -> Result<Member, AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let chain = Arc::clone(&self.state().chain);
+        send(stream, &[&chain]).await?;
+        let answer = welcome(&receive(stream).await?)?;
+        match self.judge(&answer, peer) {
+            Ok(member) => {
+                send(stream, &[&[WELCOME]]).await?;
+                Ok(member)
+            }
+            Err(error) => Err(turn_away(stream, error).await),
+        }
+    }
+
+    /// The listener's part.
+    async fn answer<S>(&self, stream: &mut S, peer: PeerId) -> Result<Member, AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let shown = receive(stream).await?;
+        match self.judge(&shown, peer) {
+            Ok(member) => {
+                let chain = Arc::clone(&self.state().chain);
+                send(stream, &[&[WELCOME], &chain]).await?;
+                welcome(&receive(stream).await?)?;
+                Ok(member)
+            }
+            Err(error) => Err(turn_away(stream, error).await),
+        }
+    }
+
+    fn judge(&self, chain: &[u8], peer: PeerId) -> Result<Member, AdmissionError> {
+        let key = public_key(&peer).ok_or(AdmissionError::OtherKind)?;
+        let trust = self.trust();
+        Ok(CredentialChain::parse(chain)?.verify(&trust, &key, self.now())?)
+    }
+}
+
+/// Tells the other side why it is refused, and waits until it has heard.
+async fn turn_away<S>(stream: &mut S, error: AdmissionError) -> AdmissionError
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut reason = error.to_string();
+    while reason.len() > REASON_BYTES {
+        reason.pop();
+    }
+    if send(stream, &[&[REFUSED], reason.as_bytes()]).await.is_ok() {
+        // Closing at once could overtake the reason.
+        let _ = tokio::time::timeout(LINGER, stream.read(&mut [0])).await;
+    }
+    error
+}
+
+/// What follows the byte of welcome; a refusal is an error.
+fn welcome(answer: &[u8]) -> Result<Vec<u8>, AdmissionError> {
+    match answer.split_first() {
+        Some((&WELCOME, rest)) => Ok(rest.to_vec()),
+        Some((&REFUSED, reason)) => {
+            let reason = String::from_utf8_lossy(&reason[..reason.len().min(REASON_BYTES)]);
+            let reason = reason.chars().filter(|c| !c.is_control()).collect();
+            Err(AdmissionError::RefusedByThem { reason })
+        }
+        other => Err(AdmissionError::Frame {
+            expected: "0 or 1",
+            found: other.map_or("nothing".to_owned(), |(byte, _)| byte.to_string()),
+        }),
+    }
+}
+
+/// Sends one frame made of `parts`.
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, parts: &[&[u8]]) -> io::Result<()> {
+    let body = parts.concat();
+    let len = u16::try_from(body.len()).ok().filter(|len| usize::from(*len) + 2 <= FRAME_BYTES);
+    let len = len.ok_or_else(|| io::Error::other("the credential does not fit its frame"))?;
+    let frame = [&len.to_be_bytes()[..], &body].concat();
+    stream.write_all(&frame).await?;
+    stream.flush().await
+}
+
+/// Receives one frame; its length is checked before memory is taken.
+async fn receive<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>, AdmissionError> {
+    let mut len = [0; 2];
+    stream.read_exact(&mut len).await?;
+    let len = usize::from(u16::from_be_bytes(len));
+    if len + 2 > FRAME_BYTES {
+        let found = format!("a frame of {len} bytes");
+        return Err(AdmissionError::Frame { expected: "at most 4094 bytes", found });
+    }
+    let mut body = vec![0; len];
+    stream.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+/// The peer id of whoever holds the private half of `key`.
+///
+/// # Errors
+/// If the bytes are not a point of the curve.
+pub fn peer_id(key: &PublicKey) -> Result<PeerId, identity::DecodingError> {
+    let key = identity::ed25519::PublicKey::try_from_bytes(key.as_bytes())?;
+    Ok(identity::PublicKey::from(key).to_peer_id())
+}
+
+/// The ed25519 key within a peer id; a key of another kind is not in it.
+#[must_use]
+pub fn public_key(peer: &PeerId) -> Option<PublicKey> {
+    // An ed25519 key is short enough to stand in the id itself (multihash
+    // code 0, identity) rather than its hash.
+    let hash = peer.as_ref();
+    let key = (hash.code() == 0).then(|| hash.digest())?;
+    let key = identity::PublicKey::try_decode_protobuf(key).ok()?.try_into_ed25519().ok()?;
+    Some(PublicKey::from_bytes(key.to_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::io::Cursor;
+    use manifest::admission::credential::Role;
+    use manifest::testing::TestWorkgroup;
+
+    const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
+
+    fn gate(workgroup: u64, who: u64) -> Arc<Gate> {
+        let group = TestWorkgroup::new(workgroup);
+        let chain = group.credential(who, Role::Member, NOW).encode().unwrap();
+        Gate::new(group.trust, chain, || NOW)
+    }
+
+    fn id(who: u64) -> PeerId {
+        peer_id(&TestWorkgroup::peer_key(who).public()).unwrap()
+    }
+
+    /// Both sides of an exchange between installations 1 and 2.
+    async fn meet(
+        dialer: &Gate,
+        listener: &Gate,
+    ) -> (Result<(), AdmissionError>, Result<(), AdmissionError>) {
+        let (near, far) = tokio::io::duplex(8192);
+        use tokio_util::compat::TokioAsyncReadCompatExt;
+        let (mut near, mut far) = (near.compat(), far.compat());
+        futures::join!(dialer.admit(&mut near, id(2), true), listener.admit(&mut far, id(1), false),)
+    }
+
+    #[test]
+    fn a_peer_id_holds_its_key() {
+        let key = TestWorkgroup::peer_key(5).public();
+        assert_eq!(public_key(&peer_id(&key).unwrap()), Some(key));
+        assert_eq!(public_key(&PeerId::random()), None);
+    }
+
+    #[tokio::test]
+    async fn members_let_each_other_in() {
+        let (one, two) = (gate(1, 1), gate(1, 2));
+        let (dialed, answered) = meet(&one, &two).await;
+        dialed.unwrap();
+        answered.unwrap();
+        assert!(one.member(&id(2)).unwrap().has(Role::Member));
+        assert!(two.member(&id(1)).is_some());
+        two.forget(&id(1));
+        assert!(two.member(&id(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_refused_dialer_learns_why_and_sees_no_credential() {
+        let (stranger, two) = (gate(9, 1), gate(1, 2));
+        let (dialed, answered) = meet(&stranger, &two).await;
+        assert!(matches!(answered, Err(AdmissionError::Refused(_))));
+        let Err(AdmissionError::RefusedByThem { reason }) = dialed else { panic!("{dialed:?}") };
+        assert!(reason.contains("signed by no key of this workgroup"), "{reason}");
+        assert!(stranger.member(&id(2)).is_none() && two.member(&id(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_listener_with_a_stolen_credential_is_refused() {
+        let (one, thief) = (gate(1, 1), gate(1, 3));
+        let (dialed, answered) = meet(&one, &thief).await;
+        let other_peer =
+            matches!(dialed, Err(AdmissionError::Refused(CredentialError::OtherPeer { .. })));
+        assert!(other_peer, "{dialed:?}");
+        assert!(matches!(answered, Err(AdmissionError::RefusedByThem { .. })), "{answered:?}");
+        assert!(thief.member(&id(1)).is_none(), "no last word, no connection");
+    }
+
+    #[tokio::test]
+    async fn a_giant_frame_is_refused_before_it_is_read() {
+        let refused = receive(&mut Cursor::new(vec![0xFF; 100_000])).await.unwrap_err();
+        assert!(refused.to_string().contains("65535"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_dialer_is_given_up() {
+        let two = gate(1, 2);
+        let (_near, far) = tokio::io::duplex(8192);
+        use tokio_util::compat::TokioAsyncReadCompatExt;
+        let patience = Duration::from_millis(20);
+        let refused = two.admit_within(patience, &mut far.compat(), id(1), false).await;
+        assert!(matches!(refused, Err(AdmissionError::TimedOut)), "{refused:?}");
+    }
+}
