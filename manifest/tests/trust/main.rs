@@ -1,0 +1,10 @@
+//! The rules of TUF, one test each, and what breaks them.
+
+mod attacks;
+mod author;
+mod mutations;
+mod offers;
+mod roots;
+mod rules;
+mod search;
+mod simulator;
