@@ -263,15 +263,11 @@ impl Written {
         if let Some(error) = mirrors.iter().find_map(|mirror| Mirror::new(mirror).err()) {
             return Err(value("network.mirrors", format!("{mirrors:?}"), &error.to_string()));
         }
-        let here = || {
-            let text = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
-            text.parse().expect("this machine's platform has a plain name")
-        };
         let listen = || vec!["/ip4/0.0.0.0/udp/0/quic-v1".into(), "/ip4/0.0.0.0/tcp/0".into()];
         Ok(Config {
             into,
             channel: self.channel.unwrap_or_else(|| "stable".parse().expect("a plain name")),
-            platform: self.platform.unwrap_or_else(here),
+            platform: self.platform.unwrap_or_else(this_platform),
             listen: self.network.listen.unwrap_or_else(listen),
             peers: self.network.peers.unwrap_or_default(),
             mirrors,
@@ -282,6 +278,13 @@ impl Written {
             cache_bytes: self.update.cache.unwrap_or(256 << 20),
         })
     }
+}
+
+/// What releases must run on, on this machine.
+#[must_use]
+pub fn this_platform() -> Platform {
+    let text = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    text.parse().expect("this machine's platform has a plain name")
 }
 
 /// The text of the file that `join` writes.

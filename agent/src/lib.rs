@@ -1,20 +1,32 @@
 //! The machine owner's program: keeps one installation up to date.
 //!
 //! - [`update`] decides, [`applier`] is the authority over what is believed,
-//!   installed and told, the network side brings the bytes.
-//! - [`join`] makes an installation out of a ticket, [`home`], [`config`] and
+//!   installed and told, [`network`] brings the bytes.
+//! - [`join`] makes an installation out of a ticket; [`home`], [`config`] and
 //!   [`identity`] are what it keeps.
+//! - [`daemon`] puts all of it to work, [`control`] lets the owner ask, and
+//!   [`cli`] is how.
 
 pub mod applier;
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
+pub mod daemon;
+#[cfg(test)]
+mod daemon_tests;
+mod failure;
 pub mod home;
 pub mod identity;
 pub mod join;
 pub mod limits;
 pub mod mirror;
+pub mod network;
+pub mod offline;
 pub mod probe;
+mod render;
+pub mod swarming;
 #[cfg(test)]
 mod testing;
 pub mod update;

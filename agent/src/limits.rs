@@ -42,3 +42,42 @@ pub const SERVED_BYTES: usize = 8 << 20;
 
 /// Threads that make a release's bytes at once.
 pub const ASSEMBLY_THREADS: usize = 4;
+
+/// How long peers have for themselves before mirrors are asked.
+pub const HEAD_START: Duration = Duration::from_secs(2);
+
+/// How long peers may bring nothing before mirrors help out.
+pub const PEER_PAUSE: Duration = Duration::from_secs(4);
+
+/// How long nobody may bring anything before a transfer is given up for now.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Objects that are fetched from mirrors at once.
+pub const MIRROR_JOBS: usize = 4;
+
+/// How often each mirror is asked for an object.
+pub const MIRROR_TRIES: usize = 2;
+
+/// Reasons that a failed transfer names.
+pub const REASONS: usize = 4;
+
+/// Peers that a refresh asks.
+pub const REFRESH_PEERS: usize = 3;
+
+/// Mirrors that a refresh asks.
+pub const REFRESH_MIRRORS: usize = 4;
+
+/// How long one source of metadata may take.
+pub const SOURCE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long other sources still have once one has led to the end.
+pub const REFRESH_GRACE: Duration = Duration::from_secs(2);
+
+/// Characters of a probe's last words that an entry tells.
+pub const PROBE_DETAIL_CHARS: usize = 300;
+
+/// Commands of the owner that wait for the daemon.
+pub const COMMANDS: usize = 16;
+
+/// News of members that wait for the daemon.
+pub const NEWS: usize = 64;

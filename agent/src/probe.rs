@@ -40,9 +40,10 @@ impl Outcome {
 
 /// Runs the probe of the release that is installed at `directory`.
 ///
-/// The command runs by `sh -c` in that directory, with the release's product,
-/// version and platform in `UPDRAFT_PRODUCT`, `UPDRAFT_VERSION` and
-/// `UPDRAFT_PLATFORM`, and with nothing on its standard input.
+/// The command runs by `sh -c` in that directory, with the directory itself in
+/// `UPDRAFT_RELEASE`, the release's product, version and platform in
+/// `UPDRAFT_PRODUCT`, `UPDRAFT_VERSION` and `UPDRAFT_PLATFORM`, and with
+/// nothing on its standard input.
 pub async fn run(about: &About, directory: &Path) -> Outcome {
     let Some(probe) = &about.probe else {
         return Outcome { verdict: Verdict::NotDeclared, said: String::new() };
@@ -93,6 +94,7 @@ fn spawn(probe: &Probe, about: &About, directory: &Path) -> std::io::Result<Chil
     Command::new("sh")
         .args(["-c", &probe.command])
         .current_dir(directory)
+        .env("UPDRAFT_RELEASE", directory)
         .env("UPDRAFT_PRODUCT", about.product.as_str())
         .env("UPDRAFT_VERSION", about.version.as_str())
         .env("UPDRAFT_PLATFORM", about.platform.as_str())

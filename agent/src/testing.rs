@@ -1,6 +1,7 @@
 //! A vendor on a disk: a repository with real releases, and tickets for it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use delta::encode::{Encoder, Source, Target};
@@ -14,6 +15,7 @@ use manifest::content::ContentId;
 use manifest::key::SigningKey;
 use manifest::release::changes::Changes;
 use manifest::release::layout::Shape;
+use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::{DeltaRow, PatchManifest, PatchSource, patch_layout};
 use manifest::trust::author::keyring::Keyring;
 use manifest::trust::author::lifetimes::Lifetimes;
@@ -27,8 +29,13 @@ use store::repository::{NewTarget, Repository};
 use store::steps::Steps;
 use store::testing::TestRelease;
 
+use crate::applier::{Applier, ApplyError};
 use crate::clock;
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::join::{Options, join};
 use crate::update::decision::Subject;
+use crate::update::state::Remembered;
 
 /// A vendor of the product `hello`, with one key a role.
 pub(crate) struct Vendor {
@@ -163,6 +170,25 @@ impl Vendor {
         ReleaseRef { version: about.version, number: about.number, manifest: id }
     }
 
+    /// Publishes a manifest whose pieces nobody has.
+    pub(crate) fn publish_manifest(&mut self, manifest: &ReleaseManifest) {
+        let Subject { product, channel, platform } = Self::subject();
+        let (encoded, about) = (manifest.encode(), manifest.about());
+        let blake3 = ContentId::of(&encoded);
+        self.repository.put_piece(blake3, &encoded, 3).unwrap();
+        let target = ReleaseTarget {
+            blake3,
+            version: about.version.clone(),
+            number: about.number,
+            kind: ReleaseKind::Feature,
+            withdrawn: false,
+            manifest_deltas: Vec::new(),
+        };
+        let facts = FileFacts::of(&encoded);
+        let path = self.author.set_release(&product, &channel, &platform, &target, facts).unwrap();
+        self.publish(&[(path, facts, encoded)]);
+    }
+
     /// Takes a release out of the channel.
     pub(crate) fn withdraw(&mut self, release: &ReleaseRef) {
         let suffix = format!("/{}.release", release.version);
@@ -262,7 +288,51 @@ impl Vendor {
     }
 
     /// The release that was published last, for comparisons.
-    pub(crate) fn manifest(&self) -> Arc<manifest::release::manifest::ReleaseManifest> {
+    pub(crate) fn manifest(&self) -> Arc<ReleaseManifest> {
         Arc::clone(&self.last.as_ref().unwrap().manifest)
+    }
+}
+
+/// A machine that has joined a vendor's workgroup.
+pub(crate) struct Machine {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) home: Home,
+}
+
+impl Machine {
+    /// A machine whose ticket knows the vendor's repository as a mirror.
+    pub(crate) fn new(vendor: &Vendor) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(&dir.path().join("home"));
+        let ticket = dir.path().join("ticket.json");
+        std::fs::write(&ticket, vendor.ticket().encode().unwrap()).unwrap();
+        let into = dir.path().join("into");
+        let platform = Vendor::subject().platform;
+        let options = Options { ticket, into, root_fingerprint: None, channel: None, platform };
+        join(&home, &options, clock::wall()).unwrap();
+        Self { dir, home }
+    }
+
+    /// The directory of the installation.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.dir.path().join("into")
+    }
+
+    /// The applier, and what is remembered.
+    pub(crate) fn open_with(&self, steps: Steps) -> Result<(Applier, Remembered), ApplyError> {
+        let identity = Identity::open(&self.home).unwrap();
+        Applier::open(&self.home, &self.place(), Vendor::subject(), &identity, steps)
+    }
+
+    /// The applier.
+    pub(crate) fn open(&self) -> Applier {
+        self.open_with(Steps::free()).unwrap().0
+    }
+
+    /// Every kind of entry that the log tells of, in order; the log is intact.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let key = Identity::open(&self.home).unwrap().log_key.public();
+        let verified = crate::offline::verify_log(&self.home.log(), &key).unwrap();
+        verified.sealed().iter().map(|entry| entry.event.kind().to_owned()).collect()
     }
 }

@@ -13,55 +13,9 @@ use store::steps::Steps;
 use crate::applier::metadata::Taken;
 use crate::applier::{Applier, ApplyError};
 use crate::clock::wall;
-use crate::home::Home;
-use crate::identity::Identity;
-use crate::join::{Options, join};
-use crate::testing::Vendor;
+use crate::testing::{Machine, Vendor};
 use crate::update::decision::Decision;
 use crate::update::state::{InSlot, Remembered};
-
-/// A machine that has joined a vendor's workgroup.
-struct Machine {
-    dir: tempfile::TempDir,
-    home: Home,
-}
-
-impl Machine {
-    fn new(vendor: &Vendor) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(&dir.path().join("home"));
-        let ticket = dir.path().join("ticket.json");
-        std::fs::write(&ticket, vendor.ticket().encode().unwrap()).unwrap();
-        let options = Options {
-            ticket,
-            into: dir.path().join("into"),
-            root_fingerprint: None,
-            channel: None,
-            platform: Vendor::subject().platform,
-        };
-        join(&home, &options, wall()).unwrap();
-        Self { dir, home }
-    }
-
-    fn open_with(&self, steps: Steps) -> Result<(Applier, Remembered), ApplyError> {
-        let identity = Identity::open(&self.home).unwrap();
-        let into = self.dir.path().join("into");
-        Applier::open(&self.home, &into, Vendor::subject(), &identity, steps)
-    }
-
-    fn open(&self) -> Applier {
-        self.open_with(Steps::free()).unwrap().0
-    }
-
-    /// Every kind of entry that the log tells of, in order.
-    fn told(&self) -> Vec<String> {
-        let log = store::log::read(&self.home.log()).unwrap();
-        let key = Identity::open(&self.home).unwrap().log_key.public();
-        let verified =
-            manifest::audit::verify::verify(&log.text, &log.checkpoint.unwrap(), &key).unwrap();
-        verified.sealed().iter().map(|entry| entry.event.kind().to_owned()).collect()
-    }
-}
 
 /// Stages the vendor's last release from memory.
 fn stage(applier: &mut Applier, vendor: &Vendor) -> Result<(SlotName, InSlot), ApplyError> {

@@ -10,6 +10,7 @@
 #[cfg(test)]
 mod applier_tests;
 
+pub mod authority;
 pub mod metadata;
 
 use std::path::PathBuf;

@@ -1,6 +1,8 @@
-//! Updates: what decides ([`machine`]) and what it remembers ([`state`]).
+//! Updates: what decides ([`machine`]), what acts ([`driver`]) and what is
+//! remembered ([`state`]).
 
 pub mod decision;
+pub mod driver;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;

@@ -1,0 +1,379 @@
+//! The agent at work: builds all parts from what was decided, and turns their
+//! events into inputs of the one machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use manifest::admission::workgroup::WorkgroupTrust;
+use manifest::audit::entry::Actor;
+use manifest::audit::event::{Event, Traffic};
+use store::disk::DiskError;
+use store::installed::Report;
+use store::lock::{HomeLock, LockError};
+use store::objects::Objects;
+use store::steps::Steps;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::applier::authority::Authority;
+use crate::applier::{Applier, ApplyError};
+use crate::clock;
+use crate::config::Config;
+use crate::control::api::{Bytes, CheckRequest, Expiries, Refusal, Status, TransferView, Verified};
+use crate::control::server::{self, Command};
+use crate::home::Home;
+use crate::identity::{Identity, IdentityError, workgroup_trust};
+use crate::join::host;
+use crate::limits::COMMANDS;
+use crate::mirror::{Mirror, MirrorError};
+use crate::network::Network;
+use crate::network::fetch::cause;
+use crate::network::shelf::Shelf;
+use crate::swarming::{self, News, Swarming};
+use crate::update::decision::Subject;
+use crate::update::driver::{Driver, decide, show_installed};
+use crate::update::machine::{Input, Machine, RollBackError};
+use crate::update::schedule::Schedule;
+use crate::update::state::{InSlot, Outcome, Remembered};
+
+/// What keeps the agent from running.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Another agent runs for this home.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The installation's identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Something that the home keeps cannot be used.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A mirror's address cannot be used.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// The swarm cannot be joined.
+    #[error(transparent)]
+    Swarm(#[from] swarming::SwarmError),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Who asked for a comparison of the installed files.
+type Verifier = oneshot::Sender<Result<Verified, Refusal>>;
+
+/// A comparison of the installed files that has ended.
+struct Inspection {
+    installed: InSlot,
+    dir: PathBuf,
+    report: Report,
+    reply: Verifier,
+}
+
+/// The running agent of one home.
+pub struct Daemon {
+    home: Home,
+    into: PathBuf,
+    subject: Subject,
+    identity: Identity,
+    trust: WorkgroupTrust,
+    network: Arc<Network>,
+    swarm: Swarming,
+    machine: Machine,
+    driver: Driver,
+    commands: mpsc::Receiver<Command>,
+    verifying: JoinSet<Inspection>,
+    checks: u64,
+    once: bool,
+    _lock: HomeLock,
+}
+
+impl Daemon {
+    /// Builds the agent of `home`; with `once` it ends when it first rests.
+    ///
+    /// # Errors
+    /// [`DaemonError`] naming what cannot be used.
+    pub async fn start(home: Home, config: Config, once: bool) -> Result<Self, DaemonError> {
+        let mut identity = Identity::open(&home)?;
+        let lock = HomeLock::take(&home.lock())?;
+        let subject = Subject {
+            product: identity.ticket.product.clone(),
+            channel: config.channel.clone(),
+            platform: config.platform.clone(),
+        };
+        let into = config.into.clone();
+        let (mut applier, kept) =
+            Applier::open(&home, &into, subject.clone(), &identity, Steps::free())?;
+        let trust = workgroup_trust(identity.workgroup(), applier.trusted().root())?;
+        // A credential that cannot be renewed keeps us out of the swarm, not
+        // from mirrors.
+        let renewed = identity.renew(&trust, clock::wall());
+        let renewed = renewed.unwrap_or_else(|error| {
+            tracing::warn!(error = %cause(&error), "the credential cannot be renewed");
+            None
+        });
+        let current = applier.current()?;
+        let release = kept.installed.as_ref().map(InSlot::release);
+        let agent = env!("CARGO_PKG_VERSION").into();
+        applier.record(Actor::Agent, Event::Started { agent, host: host().into(), release })?;
+        if let Some(member) = renewed {
+            applier.record(Actor::Agent, swarming::renewal(&member))?;
+        }
+        let authority = Authority::new(applier);
+        let objects = Objects::open(&home.objects(), config.cache_bytes)?;
+        let shelf = Arc::new(Shelf::new(authority.clone(), objects));
+        let swarm = Swarming::start(&config, &identity, &trust).await?;
+        let mirrors = config.mirrors.iter().chain(&identity.ticket.mirrors);
+        let mirrors = mirrors.map(|base| Mirror::new(base)).collect::<Result<Vec<_>, _>>()?;
+        let places = (into.clone(), home.dir().to_owned());
+        let network =
+            Network::new(authority, shelf, swarm.peers(), mirrors, subject.role(), places);
+        let network = Arc::new(network);
+        show_installed(&network, &kept).await;
+        let mut swarm = swarm;
+        swarm.answer(Arc::clone(&network), home.log());
+
+        let listener = server::listen(&home.socket())?;
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        tokio::spawn(server::serve(listener, sender));
+        let mut seed = [0; 8];
+        // Without randomness machines would only ask at the same time.
+        let _ = getrandom::fill(&mut seed);
+        let schedule = Schedule::new(config.poll, u64::from_le_bytes(seed));
+        let machine =
+            Machine::start(kept, current.as_ref(), schedule, Instant::now(), clock::wall());
+        let driver = Driver::new(Arc::clone(&network));
+        let (verifying, checks) = Default::default();
+        Ok(Self {
+            home,
+            into,
+            subject,
+            identity,
+            trust,
+            network,
+            swarm,
+            machine,
+            driver,
+            commands,
+            verifying,
+            checks,
+            once,
+            _lock: lock,
+        })
+    }
+
+    /// Works until `stop` completes, or once if that was asked for; says
+    /// whether all was well at the end.
+    ///
+    /// # Errors
+    /// [`DaemonError`] if the end cannot be told.
+    pub async fn run(
+        mut self,
+        stop: impl Future<Output = &'static str>,
+    ) -> Result<bool, DaemonError> {
+        tokio::pin!(stop);
+        let reason = loop {
+            self.driver.act(&mut self.machine).await;
+            if self.once && self.checks > 0 && self.machine.state_name() == "idle" {
+                break "asked to run once";
+            }
+            let deadline = self.machine.next_deadline();
+            let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                reason = &mut stop => break reason,
+                done = self.driver.done() => {
+                    if let Some(floors) = done.floors {
+                        self.machine.set_floors(floors);
+                    }
+                    self.input(done.input).await;
+                }
+                Some(command) = self.commands.recv() => self.command(command).await,
+                Some(news) = self.swarm.news() => self.heard(news).await,
+                Some(verified) = self.verifying.join_next() => {
+                    if let Ok(inspection) = verified {
+                        self.verified(inspection).await;
+                    }
+                }
+                () = tokio::time::sleep_until(deadline.into()) => self.input(Input::Tick).await,
+            }
+        };
+        let event = Event::Stopped { reason: reason.into() };
+        self.network.authority.ask(move |applier| applier.record(Actor::Agent, event)).await?;
+        let _ = store::disk::remove_file(&self.home.socket());
+        let kept = self.machine.remembered();
+        let checked = kept.last_check.is_some_and(|check| check.ok);
+        let stayed = kept.last_update.is_none_or(|last| last.outcome == Outcome::Committed);
+        Ok(!self.once || (checked && stayed))
+    }
+
+    async fn input(&mut self, input: Input) {
+        let before = self.machine.state_name();
+        self.machine.handle(Instant::now(), clock::wall(), input);
+        let after = self.machine.state_name();
+        if before == "refreshing" && after != before {
+            self.checks += 1;
+            self.renew().await;
+        }
+        if before != after {
+            tracing::info!(from = before, to = after, "the update went on");
+        }
+        if after == "idle" {
+            self.network.shelf.rest();
+        }
+    }
+
+    /// Follows root's workgroup keys, and renews the credential in time.
+    async fn renew(&mut self) {
+        let root = self.network.authority.ask(|applier| applier.trusted().root().clone()).await;
+        match workgroup_trust(self.identity.workgroup(), &root) {
+            Ok(trust) if trust != self.trust => {
+                self.swarm.set_trust(trust.clone());
+                self.trust = trust;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = %cause(&error), "root's workgroup is not followed")
+            }
+        }
+        match self.identity.renew(&self.trust, clock::wall()) {
+            Ok(None) => {}
+            Ok(Some(member)) => {
+                self.swarm.set_chain(&self.identity);
+                let event = swarming::renewal(&member);
+                let told = self.network.authority.ask(|a| a.record(Actor::Agent, event)).await;
+                if let Err(error) = told {
+                    tracing::error!(error = %cause(&error), "the renewal could not be told");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %cause(&error), "the credential cannot be renewed")
+            }
+        }
+    }
+
+    async fn heard(&mut self, news: News) {
+        match news {
+            News::Metadata => {
+                let done = decide(&self.network, self.machine.remembered()).await;
+                if let Some(floors) = done.floors {
+                    self.machine.set_floors(floors);
+                }
+                self.input(done.input).await;
+            }
+            News::Met => {
+                // Whoever could ask nobody asks now.
+                let asked = self.machine.remembered().last_check.is_some_and(|check| check.ok);
+                if !asked && self.machine.state_name() == "idle" {
+                    self.input(Input::Check).await;
+                }
+            }
+            News::Damaged => self.input(Input::Damaged).await,
+        }
+    }
+
+    async fn command(&mut self, command: Command) {
+        // Whoever asked may have gone; that is no fault of ours.
+        match command {
+            Command::Status(reply) => {
+                let _ = reply.send(self.status().await);
+            }
+            Command::Transfer(reply) => {
+                let progress = &self.network.progress;
+                let partial = self.swarm.partial();
+                let here = partial.iter().flat_map(|one| one.blocks.bytes());
+                let blocks = here.filter(|block| *block == b'1').count() as u64;
+                let (progress, missing) = (progress.summary(blocks), progress.missing());
+                let _ = reply.send(TransferView { progress, missing, partial });
+            }
+            Command::Check(CheckRequest { retry }, reply) => {
+                let status = self.status().await;
+                if retry {
+                    self.machine.pardon_all();
+                }
+                self.input(Input::Check).await;
+                let _ = reply.send(status);
+            }
+            Command::RollBack { uid, reply } => {
+                let begun = self.machine.roll_back_for_owner(clock::wall(), uid);
+                let answer = match begun {
+                    Ok(()) => Ok(self.status().await),
+                    Err(error) => Err(refusal(&error)),
+                };
+                let _ = reply.send(answer);
+            }
+            Command::Verify(reply) => self.verify(reply).await,
+        }
+    }
+
+    async fn verify(&mut self, reply: Verifier) {
+        let Some(slot) = self.machine.remembered().installed else {
+            let _ = reply.send(Err(Refusal::new("nothing-to-do", "no release is installed")));
+            return;
+        };
+        let asked = slot.clone();
+        let opened = self.network.authority.ask(move |applier| applier.installed(&asked)).await;
+        match opened {
+            Ok(installed) => {
+                self.verifying.spawn_blocking(move || {
+                    let (dir, report) = (installed.dir().to_owned(), installed.inspect());
+                    Inspection { installed: slot, dir, report, reply }
+                });
+            }
+            Err(error) => {
+                let _ = reply.send(Err(Refusal::new("failed", cause(&error))));
+            }
+        }
+    }
+
+    async fn verified(&mut self, inspection: Inspection) {
+        let Inspection { installed, dir, report, reply } = inspection;
+        let damaged = report.damaged.len() as u64;
+        let event = Event::Checked { release: installed.release(), damaged };
+        let told = self.network.authority.ask(|a| a.record(Actor::Agent, event)).await;
+        if let Err(error) = told {
+            tracing::error!(error = %cause(&error), "the check could not be told");
+        }
+        let is_intact = report.is_intact();
+        let _ = reply.send(Ok(Verified::new(&installed, dir, report)));
+        if !is_intact {
+            self.input(Input::Damaged).await;
+        }
+    }
+
+    async fn status(&self) -> Status {
+        let kept: Remembered = self.machine.remembered();
+        let (subject, installation) = (self.subject.clone(), self.identity.installation());
+        let credential = self.identity.member(&self.trust, clock::wall()).ok();
+        let credential = credential.map(|member| member.expires);
+        let of = subject.clone();
+        let expires = self
+            .network
+            .authority
+            .ask(move |applier| Expiries::of(applier.trusted(), &of, credential))
+            .await;
+        let live: Traffic = self.network.meter.traffic();
+        let idle = self.machine.state_name() == "idle";
+        let bytes = if idle { Bytes::from(&kept.traffic) } else { Bytes::from(&live) };
+        let at_rest = Status::at_rest(subject, installation, self.into.clone(), kept, expires);
+        Status {
+            daemon: true,
+            state: self.machine.state_name().to_owned(),
+            under_way: self.machine.under_way().cloned(),
+            progress: self.network.progress.summary(0),
+            bytes,
+            peers: self.network.peers.connected().len(),
+            addresses: self.swarm.addresses(),
+            checks: self.checks,
+            ..at_rest
+        }
+    }
+}
+
+fn refusal(error: &RollBackError) -> Refusal {
+    let code = match error {
+        RollBackError::NoPrevious => "nothing-to-do",
+        RollBackError::Busy { .. } => "busy",
+    };
+    Refusal::new(code, error.to_string())
+}

@@ -1,0 +1,5 @@
+//! Starts the agent's command line.
+
+fn main() -> std::process::ExitCode {
+    updraft_agent::cli::main(std::env::args_os())
+}

@@ -1,0 +1,113 @@
+//! When mirrors are asked for what peers should bring.
+//!
+//! Peers have a head start, and keep it for as long as they bring something:
+//! a mirror is the vendor's cost. Where they stop, mirrors help out. Where
+//! nothing comes from anyone for long, the transfer is given up for now.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::{HEAD_START, PATIENCE, PEER_PAUSE};
+
+/// The rule, fed with what comes.
+#[derive(Debug, Clone)]
+pub struct Fallback {
+    begun: Instant,
+    /// When peers last brought something, if they ever did.
+    peers_moved: Option<Instant>,
+    moved: Instant,
+    peers_over: bool,
+}
+
+impl Fallback {
+    /// A transfer begins.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self { begun: now, peers_moved: None, moved: now, peers_over: false }
+    }
+
+    /// Peers brought something.
+    pub const fn peers_brought(&mut self, now: Instant) {
+        self.peers_moved = Some(now);
+        self.moved = now;
+    }
+
+    /// A mirror brought something.
+    pub const fn mirror_brought(&mut self, now: Instant) {
+        self.moved = now;
+    }
+
+    /// Peers cannot help any more.
+    pub const fn peers_are_over(&mut self) {
+        self.peers_over = true;
+    }
+
+    /// Whether peers cannot help any more.
+    #[must_use]
+    pub const fn are_peers_over(&self) -> bool {
+        self.peers_over
+    }
+
+    /// Whether mirrors may be asked.
+    #[must_use]
+    pub fn lets_mirrors(&self, now: Instant) -> bool {
+        self.peers_over || now >= self.mirrors_from()
+    }
+
+    /// Whether it is time to give up.
+    #[must_use]
+    pub fn is_hopeless(&self, now: Instant) -> bool {
+        now >= self.moved + PATIENCE
+    }
+
+    /// When one of the answers may change by itself.
+    #[must_use]
+    pub fn next_deadline(&self, now: Instant) -> Instant {
+        let hopeless = self.moved + PATIENCE;
+        let mirrors = self.mirrors_from();
+        if mirrors > now { mirrors.min(hopeless) } else { hopeless }
+    }
+
+    fn mirrors_from(&self) -> Instant {
+        let pause: Duration = PEER_PAUSE;
+        self.peers_moved.map_or(self.begun + HEAD_START, |moved| moved + pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_wait_while_peers_bring_something() {
+        let begun = Instant::now();
+        let mut rule = Fallback::new(begun);
+        assert!(!rule.lets_mirrors(begun));
+        assert!(rule.lets_mirrors(begun + HEAD_START));
+        let mut now = begun;
+        for _ in 0..100 {
+            now += PEER_PAUSE / 2;
+            rule.peers_brought(now);
+            assert!(!rule.lets_mirrors(now));
+        }
+        assert_eq!(rule.next_deadline(now), now + PEER_PAUSE);
+        assert!(rule.lets_mirrors(now + PEER_PAUSE));
+    }
+
+    #[test]
+    fn without_peers_mirrors_are_asked_at_once() {
+        let begun = Instant::now();
+        let mut rule = Fallback::new(begun);
+        rule.peers_are_over();
+        assert!(rule.lets_mirrors(begun));
+    }
+
+    #[test]
+    fn it_is_hopeless_only_when_nothing_comes_from_anyone() {
+        let begun = Instant::now();
+        let mut rule = Fallback::new(begun);
+        assert!(!rule.is_hopeless(begun + PATIENCE / 2));
+        rule.mirror_brought(begun + PATIENCE / 2);
+        assert!(!rule.is_hopeless(begun + PATIENCE));
+        assert!(rule.is_hopeless(begun + PATIENCE + PATIENCE / 2));
+    }
+}

@@ -1,0 +1,232 @@
+//! Peers that help, lie, lag and leave, and mirrors beside them.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use manifest::content::ContentId;
+use manifest::key::PublicKey;
+use manifest::release::plan::Wanted;
+use manifest::trust::bundle::Bundle;
+use store::objects::Objects;
+
+use crate::applier::authority::Authority;
+use crate::applier::metadata::Taken;
+use crate::clock;
+use crate::mirror::Mirror;
+use crate::network::Network;
+use crate::network::fetch::FetchError;
+use crate::network::peers::{Arrival, Arrivals, NoPeers, Partial, Peer, Peers};
+use crate::network::refresh::RefreshFailure;
+use crate::network::shelf::Shelf;
+use crate::testing::{Machine, Vendor};
+
+/// Peers that answer as they are told.
+#[derive(Default)]
+struct Fake {
+    connected: Vec<Peer>,
+    metadata: Vec<(PublicKey, Vec<u8>)>,
+    arrivals: Mutex<Vec<Arrival>>,
+    published: Mutex<Vec<Vec<u8>>>,
+}
+
+struct FakeArrivals(Vec<Arrival>);
+
+impl Peers for Fake {
+    fn connected(&self) -> Vec<Peer> {
+        self.connected.clone()
+    }
+
+    fn ask_metadata(&self, peer: PublicKey, _: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, String>> {
+        let answer = self.metadata.iter().find(|(key, _)| *key == peer);
+        let answer = answer.map(|(_, bytes)| bytes.clone());
+        async move { answer.ok_or_else(|| "it hung up".to_owned()) }.boxed()
+    }
+
+    fn fetch(&self, _: Vec<Wanted>) -> Box<dyn Arrivals> {
+        Box::new(FakeArrivals(std::mem::take(&mut self.arrivals.lock().unwrap())))
+    }
+
+    fn hold(&self, _: Vec<(ContentId, u64)>) {}
+
+    fn hold_more(&self, _: Vec<(ContentId, u64)>) {}
+
+    fn withdraw(&self, _: Vec<ContentId>) {}
+
+    fn publish(&self, announcement: Vec<u8>) {
+        self.published.lock().unwrap().push(announcement);
+    }
+}
+
+impl Arrivals for FakeArrivals {
+    fn next(&mut self) -> BoxFuture<'_, Option<Arrival>> {
+        let next = if self.0.is_empty() { None } else { Some(self.0.remove(0)) };
+        async move { next }.boxed()
+    }
+
+    fn forgo(&mut self, _: ContentId) {}
+
+    fn partial(&self) -> Vec<Partial> {
+        Vec::new()
+    }
+}
+
+fn peer(n: u8, is_origin: bool) -> Peer {
+    Peer { key: PublicKey::from_bytes([n; 32]), is_origin }
+}
+
+fn object(n: u8) -> Vec<u8> {
+    vec![n; 50_000]
+}
+
+fn wanted(n: u8) -> Wanted {
+    Wanted { id: ContentId::of(&object(n)), len: 50_000 }
+}
+
+fn arrival(n: u8, bytes: Vec<u8>) -> Arrival {
+    Arrival::Object { id: wanted(n).id, bytes: bytes.into(), from: vec![(peer(7, false), 50_000)] }
+}
+
+/// A network side that joined `vendor`'s workgroup, with these peers and mirrors.
+fn network(
+    vendor: &Vendor,
+    peers: Arc<dyn Peers>,
+    mirrors: &[String],
+) -> (tempfile::TempDir, Network) {
+    let machine = Machine::new(vendor);
+    let (home, into) = (machine.home.clone(), machine.place());
+    let (applier, role) = (machine.open(), Vendor::subject().role());
+    let authority = Authority::new(applier);
+    let objects = Objects::open(&home.objects(), 1 << 30).unwrap();
+    let shelf = Arc::new(Shelf::new(authority.clone(), objects));
+    let mirrors = mirrors.iter().map(|mirror| Mirror::new(mirror).unwrap()).collect();
+    let places = (into, home.dir().to_owned());
+    (machine.dir, Network::new(authority, shelf, peers, mirrors, role, places))
+}
+
+#[tokio::test]
+async fn what_peers_bring_is_kept_and_counted_by_peer() {
+    let fake = Fake {
+        arrivals: Mutex::new(vec![arrival(1, object(1)), Arrival::Blocks, arrival(2, object(2))]),
+        ..Fake::default()
+    };
+    let (_dir, network) = network(&Vendor::new(), Arc::new(fake), &[]);
+    network.fetch(&[wanted(1), wanted(2)]).await.unwrap();
+    assert_eq!(network.shelf.object(wanted(2).id).unwrap().unwrap(), object(2));
+    assert_eq!(network.meter.traffic().peers, 100_000);
+    assert_eq!(network.progress.summary(0).objects_done, 2);
+    // What is here is not fetched again.
+    network.fetch(&[wanted(1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lie_is_not_kept_and_a_mirror_helps_out() {
+    let vendor = Vendor::new();
+    vendor.repository.put_piece(wanted(1).id, &object(1), 3).unwrap();
+    let fake = Fake { arrivals: Mutex::new(vec![arrival(1, object(9))]), ..Fake::default() };
+    let (_dir, network) = network(&vendor, Arc::new(fake), &[vendor.mirror()]);
+    network.fetch(&[wanted(1)]).await.unwrap();
+    assert_eq!(network.shelf.object(wanted(1).id).unwrap().unwrap(), object(1));
+    assert!(network.meter.traffic().mirror > 0);
+}
+
+#[tokio::test]
+async fn one_mirror_without_an_object_does_not_end_a_transfer() {
+    let (vendor, empty) = (Vendor::new(), Vendor::with_seed(2));
+    for n in 1..=9 {
+        vendor.repository.put_object(wanted(n).id, &object(n)).unwrap();
+    }
+    let mirrors = [empty.mirror(), vendor.mirror()];
+    let (_dir, network) = network(&vendor, Arc::new(NoPeers), &mirrors);
+    network.fetch(&(1..=9).map(wanted).collect::<Vec<_>>()).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_route_to_anyone_the_failure_says_so() {
+    let (_dir, network) = network(&Vendor::new(), Arc::new(NoPeers), &[]);
+    let refused = network.fetch(&[wanted(1)]).await.unwrap_err();
+    assert!(matches!(refused, FetchError::NoRoute), "{refused}");
+    assert_eq!(network.refresh().await.unwrap_err(), RefreshFailure::NoRoute);
+}
+
+#[tokio::test]
+async fn what_cannot_be_had_is_counted_and_the_mirrors_words_are_told() {
+    let vendor = Vendor::new();
+    vendor.repository.put_object(wanted(1).id, &object(1)).unwrap();
+    let (_dir, network) = network(&vendor, Arc::new(NoPeers), &[vendor.mirror()]);
+    let refused = network.fetch(&[wanted(1), wanted(2)]).await.unwrap_err().to_string();
+    assert!(refused.contains("1 of 2") && refused.contains("is not there"), "{refused}");
+    assert!(network.shelf.has_object(wanted(1).id), "what came is kept");
+}
+
+#[tokio::test]
+async fn an_honest_source_wins_over_liars_and_the_silent() {
+    let mut vendor = Vendor::new();
+    vendor.release(1);
+    let mut stranger = Vendor::with_seed(3);
+    stranger.release(1);
+    let fake = Fake {
+        connected: vec![peer(1, false), peer(2, false), peer(3, true)],
+        metadata: vec![
+            (peer(1, false).key, b"garbage".to_vec()),
+            (peer(2, false).key, stranger.bundle().encode()),
+        ],
+        ..Fake::default()
+    };
+    let fake = Arc::new(fake);
+    let (_dir, network) = network(&vendor, Arc::clone(&fake) as Arc<dyn Peers>, &[vendor.mirror()]);
+    assert_eq!(network.refresh().await.unwrap(), Taken::Newer);
+    assert_eq!(fake.published.lock().unwrap().len(), 1, "our own verified copy is told on");
+    assert_eq!(network.refresh().await.unwrap(), Taken::Nothing);
+    assert_eq!(fake.published.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn when_all_lie_the_refresh_fails_and_names_each() {
+    let mut stranger = Vendor::with_seed(3);
+    stranger.release(1);
+    let fake = Fake {
+        connected: vec![peer(1, true), peer(2, false)],
+        metadata: vec![
+            (peer(1, true).key, Bundle::new().encode()),
+            (peer(2, false).key, stranger.bundle().encode()),
+        ],
+        ..Fake::default()
+    };
+    let vendor = Vendor::new();
+    let (_dir, network) = network(&vendor, Arc::new(fake), &[]);
+    let RefreshFailure::Refused { reasons } = network.refresh().await.unwrap_err() else {
+        panic!("there were peers");
+    };
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+}
+
+#[tokio::test]
+async fn a_member_is_led_to_what_we_believe() {
+    let mut vendor = Vendor::new();
+    vendor.release(1);
+    let (_dir, informed) = network(&vendor, Arc::new(NoPeers), &[vendor.mirror()]);
+    informed.refresh().await.unwrap();
+    let (_dir, newcomer) = network(&vendor, Arc::new(NoPeers), &[]);
+    let trusted = newcomer.authority.ask(|applier| applier.trusted().clone()).await;
+    let request = manifest::trust::exchange::MetadataRequest::of(&trusted).encode();
+    let answer = informed.answer_metadata(&request).await.unwrap();
+    let bundle = Bundle::decode(&answer, 1 << 20).unwrap();
+    let now = clock::wall();
+    let taken = newcomer.authority.ask(move |applier| applier.take_metadata(&bundle, now)).await;
+    assert_eq!(taken.unwrap(), Taken::Newer);
+    assert!(informed.answer_metadata(b"garbage").await.is_none());
+}
+
+#[tokio::test]
+async fn a_shelf_hands_out_only_what_hashes_to_its_name() {
+    let vendor = Vendor::new();
+    let (_dir, network) = network(&vendor, Arc::new(NoPeers), &[]);
+    network.shelf.put(wanted(1).id, &object(1)).unwrap();
+    let found = network.shelf.find(wanted(1).id);
+    assert_eq!(found, crate::network::shelf::Found::Here(Bytes::from(object(1))));
+    let shelf = Arc::clone(&network.shelf);
+    let unknown = tokio::task::spawn_blocking(move || shelf.find(wanted(2).id)).await.unwrap();
+    assert_eq!(unknown, crate::network::shelf::Found::Unknown);
+}

@@ -1,0 +1,83 @@
+//! The network side: brings metadata and objects, serves what is held.
+//!
+//! Has no authority: it hands bytes to the applier, which verifies them by
+//! its own trust. What it knows of peers is [`peers`], which the swarm
+//! implements; mirrors are its second way.
+
+pub mod assemble;
+pub mod fallback;
+pub mod fetch;
+#[cfg(test)]
+mod fetch_tests;
+pub mod meter;
+pub mod peers;
+pub mod prepare;
+pub mod progress;
+pub mod refresh;
+pub mod shelf;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use manifest::content::ContentId;
+use manifest::trust::role::RoleName;
+
+use crate::applier::authority::Authority;
+use crate::mirror::Mirror;
+use crate::network::meter::Meter;
+use crate::network::peers::Peers;
+use crate::network::progress::Progress;
+use crate::network::shelf::Shelf;
+
+/// The network side of one installation, shared by its tasks.
+pub struct Network {
+    /// What decides what is believed.
+    pub authority: Authority,
+    /// What can be served.
+    pub shelf: Arc<Shelf>,
+    /// The members that are met.
+    pub peers: Arc<dyn Peers>,
+    /// The mirrors that are known.
+    pub mirrors: Vec<Mirror>,
+    /// Where bytes came from.
+    pub meter: Meter,
+    /// How far the transfer under way is.
+    pub progress: Progress,
+    /// The role that signs the channel.
+    pub role: RoleName,
+    /// The directory of the installation, for its disk's room.
+    pub into: PathBuf,
+    /// The agent's home, for its disk's room.
+    pub home: PathBuf,
+    /// Patches that made something else than they should.
+    distrusted: Mutex<HashSet<ContentId>>,
+}
+
+impl Network {
+    /// The network side that hands what it brings to `authority`.
+    #[must_use]
+    pub fn new(
+        authority: Authority,
+        shelf: Arc<Shelf>,
+        peers: Arc<dyn Peers>,
+        mirrors: Vec<Mirror>,
+        role: RoleName,
+        (into, home): (PathBuf, PathBuf),
+    ) -> Self {
+        let (meter, progress, distrusted) = Default::default();
+        Self { authority, shelf, peers, mirrors, meter, progress, role, into, home, distrusted }
+    }
+
+    /// Never uses the patch `id` again while this process lives: without it
+    /// the release can be made from plain pieces.
+    pub fn distrust(&self, id: ContentId) {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    /// Whether the patch `id` is not to be used.
+    #[must_use]
+    pub fn is_distrusted(&self, id: ContentId) -> bool {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+}

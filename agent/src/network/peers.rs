@@ -1,0 +1,127 @@
+//! What the network side needs of the members it meets.
+//!
+//! The swarm implements it; tests implement it with members that lie, lag and
+//! leave.
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use manifest::content::ContentId;
+use manifest::key::PublicKey;
+use manifest::release::plan::Wanted;
+use serde::{Deserialize, Serialize};
+
+/// A member that is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its network identity.
+    pub key: PublicKey,
+    /// Whether it is one of the vendor's own seeders.
+    pub is_origin: bool,
+}
+
+/// The members that are met.
+pub trait Peers: Send + Sync {
+    /// Those that are connected now.
+    fn connected(&self) -> Vec<Peer>;
+
+    /// Asks one of them for metadata.
+    fn ask_metadata(
+        &self,
+        peer: PublicKey,
+        request: Vec<u8>,
+    ) -> BoxFuture<'_, Result<Vec<u8>, String>>;
+
+    /// Begins to fetch objects; dropping the value ends it.
+    fn fetch(&self, wanted: Vec<Wanted>) -> Box<dyn Arrivals>;
+
+    /// From now on these, and no others, can be served.
+    fn hold(&self, held: Vec<(ContentId, u64)>);
+
+    /// This can be served as well.
+    fn hold_more(&self, held: Vec<(ContentId, u64)>);
+
+    /// These can no longer be served.
+    fn withdraw(&self, gone: Vec<ContentId>);
+
+    /// Tells all members something.
+    fn publish(&self, announcement: Vec<u8>);
+}
+
+/// Objects on their way from peers.
+pub trait Arrivals: Send {
+    /// What arrives next; `None` when no peer can help any more.
+    fn next(&mut self) -> BoxFuture<'_, Option<Arrival>>;
+
+    /// An object has come by another way and is not wanted any more.
+    fn forgo(&mut self, id: ContentId);
+
+    /// How far each object that is wanted still is.
+    fn partial(&self) -> Vec<Partial>;
+}
+
+/// Something that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// A whole object.
+    Object {
+        /// Which.
+        id: ContentId,
+        /// Its bytes, which are checked again when they are kept.
+        bytes: Bytes,
+        /// How many bytes of it each peer sent.
+        from: Vec<(Peer, u64)>,
+    },
+    /// Blocks of objects that are not whole yet.
+    Blocks,
+    /// Nothing has come for a while.
+    Stalled,
+}
+
+/// An object of which some blocks are here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partial {
+    /// Which.
+    pub id: ContentId,
+    /// Its length in bytes.
+    pub len: u64,
+    /// For each block of 32 KiB whether it is here, as `1` or `0`.
+    pub blocks: String,
+}
+
+/// No peers at all: a machine that only knows mirrors.
+#[derive(Debug, Default)]
+pub struct NoPeers;
+
+impl Peers for NoPeers {
+    fn connected(&self) -> Vec<Peer> {
+        Vec::new()
+    }
+
+    fn ask_metadata(&self, _: PublicKey, _: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, String>> {
+        Box::pin(async { Err("there is no such peer".to_owned()) })
+    }
+
+    fn fetch(&self, _: Vec<Wanted>) -> Box<dyn Arrivals> {
+        Box::new(Self)
+    }
+
+    fn hold(&self, _: Vec<(ContentId, u64)>) {}
+
+    fn hold_more(&self, _: Vec<(ContentId, u64)>) {}
+
+    fn withdraw(&self, _: Vec<ContentId>) {}
+
+    fn publish(&self, _: Vec<u8>) {}
+}
+
+impl Arrivals for NoPeers {
+    fn next(&mut self) -> BoxFuture<'_, Option<Arrival>> {
+        Box::pin(async { None })
+    }
+
+    fn forgo(&mut self, _: ContentId) {}
+
+    fn partial(&self) -> Vec<Partial> {
+        Vec::new()
+    }
+}

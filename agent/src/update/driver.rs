@@ -1,0 +1,275 @@
+//! Does what the machine says, and hands it what came of it.
+//!
+//! One long job at a time; what must be durable before it is done before it.
+//! Every decision is the machine's.
+
+use std::sync::Arc;
+
+use manifest::release::plan::Wanted;
+use manifest::trust::floor::Floors;
+use store::slots::SlotName;
+use store::stage::StageError;
+use tokio::task::JoinSet;
+
+use crate::applier::ApplyError;
+use crate::clock;
+use crate::limits::PROBE_DETAIL_CHARS;
+use crate::network::Network;
+use crate::network::assemble::{AssembleError, assemble};
+use crate::network::fetch::cause;
+use crate::network::prepare::Prepared;
+use crate::probe;
+use crate::update::machine::{Input, Machine, Output};
+use crate::update::state::{InSlot, Remembered};
+
+/// What a job brought.
+pub struct Done {
+    /// What the machine is told.
+    pub input: Input,
+    /// The floors, if they were looked at.
+    pub floors: Option<Floors>,
+    /// The plan, if one was made.
+    prepared: Option<Arc<Prepared>>,
+}
+
+impl From<Input> for Done {
+    fn from(input: Input) -> Self {
+        Self { input, floors: None, prepared: None }
+    }
+}
+
+/// The driver of one installation's machine.
+pub struct Driver {
+    network: Arc<Network>,
+    jobs: JoinSet<Done>,
+    prepared: Option<Arc<Prepared>>,
+    /// Whether bytes were counted from nothing for what is under way.
+    metered: bool,
+}
+
+impl Driver {
+    /// A driver that uses `network` and its applier.
+    #[must_use]
+    pub fn new(network: Arc<Network>) -> Self {
+        Self { network, jobs: JoinSet::new(), prepared: None, metered: false }
+    }
+
+    /// Does everything that `machine` says now; long jobs are begun.
+    pub async fn act(&mut self, machine: &mut Machine) {
+        let mut broken = None;
+        while let Some(output) = machine.poll() {
+            if broken.is_some() {
+                // Nothing rests on what could not be made durable.
+                continue;
+            }
+            if let Err(error) = self.take(machine, output).await {
+                tracing::error!(error = %cause(&error), "the update cannot go on");
+                broken = Some(cause(&error));
+            }
+        }
+        if let Some(reason) = broken {
+            machine.handle(std::time::Instant::now(), clock::wall(), Input::Failed { reason });
+            // Telling of it fails for the same reason; what can be done is done.
+            while let Some(output) = machine.poll() {
+                if let Err(error) = self.take(machine, output).await {
+                    tracing::error!(error = %cause(&error), "this could not be told or kept");
+                }
+            }
+        }
+    }
+
+    /// What the job that ends next brings; waits for ever if there is none.
+    pub async fn done(&mut self) -> Done {
+        match self.jobs.join_next().await {
+            Some(Ok(done)) => {
+                if done.prepared.is_some() {
+                    self.prepared.clone_from(&done.prepared);
+                }
+                done
+            }
+            Some(Err(error)) => {
+                tracing::error!(%error, "a job of the update broke down");
+                Input::Failed { reason: "the agent has a fault; its log says more".to_owned() }
+                    .into()
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn take(&mut self, machine: &Machine, output: Output) -> Result<(), ApplyError> {
+        let network = Arc::clone(&self.network);
+        let authority = network.authority.clone();
+        match output {
+            Output::Keep(kept) => authority.ask(move |applier| applier.keep(&kept)).await?,
+            Output::Record { by, event } => {
+                authority.ask(move |applier| applier.record(by, event)).await?;
+            }
+            Output::Refresh => {
+                network.meter.reset();
+                self.metered = true;
+                let kept = machine.remembered();
+                self.jobs.spawn(refresh(network, kept));
+            }
+            Output::Plan { release, base } => {
+                if !std::mem::take(&mut self.metered) {
+                    network.meter.reset();
+                }
+                self.jobs.spawn(async move {
+                    match network.prepare(&release, base.as_ref()).await {
+                        Ok(prepared) => planned(&network, prepared),
+                        Err(error) => failed(&error),
+                    }
+                });
+            }
+            Output::Fetch => match self.prepared.clone() {
+                Some(prepared) => {
+                    self.jobs.spawn(async move {
+                        match network.fetch(&prepared.plan.wanted()).await {
+                            Ok(()) => Input::Fetched.into(),
+                            Err(error) => failed(&error),
+                        }
+                    });
+                }
+                None => self.lost(),
+            },
+            Output::Stage => match self.prepared.clone() {
+                Some(prepared) => {
+                    self.jobs.spawn(stage(network, prepared));
+                }
+                None => self.lost(),
+            },
+            Output::Switch { entry, by, to } => {
+                let is_back = machine.state_name() == "rolling-back";
+                self.jobs.spawn(async move {
+                    let switched =
+                        authority.ask(move |applier| applier.switch(by, entry, to.as_ref())).await;
+                    match switched {
+                        Ok(()) if is_back => Input::RolledBack.into(),
+                        Ok(()) => Input::Switched.into(),
+                        Err(error) => failed(&error),
+                    }
+                });
+            }
+            Output::Probe(slot) => {
+                self.jobs.spawn(probe_release(network, slot));
+            }
+            Output::Discard => {
+                self.prepared = None;
+                let gone = network.shelf.need([])?;
+                network.peers.withdraw(gone);
+            }
+            Output::Prune { keep } => prune(&network, keep, machine.remembered()).await?,
+        }
+        Ok(())
+    }
+
+    /// A job without its plan: the machine asks for one again, later.
+    fn lost(&mut self) {
+        self.jobs.spawn(async { Input::Failed { reason: "the plan was lost".to_owned() }.into() });
+    }
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> Done {
+    Input::Failed { reason: cause(error) }.into()
+}
+
+async fn refresh(network: Arc<Network>, kept: Remembered) -> Done {
+    match network.refresh().await {
+        Ok(_) => decide(&network, kept).await,
+        Err(error) => failed(&error),
+    }
+}
+
+/// What follows from what is believed now.
+pub async fn decide(network: &Network, kept: Remembered) -> Done {
+    let decided = network.authority.ask(move |applier| applier.decide(&kept, clock::wall())).await;
+    match decided {
+        Ok((decision, floors)) => {
+            Done { input: Input::Decided(decision), floors: Some(floors), prepared: None }
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn planned(network: &Network, prepared: Prepared) -> Done {
+    let missing = |wanted: &Wanted| !network.shelf.has_object(wanted.id);
+    let wanted = prepared.plan.wanted();
+    let wire_bytes = wanted.iter().filter(|wanted| missing(wanted)).map(|wanted| wanted.len).sum();
+    let input = Input::Planned { wire_bytes };
+    Done { input, floors: None, prepared: Some(Arc::new(prepared)) }
+}
+
+async fn stage(network: Arc<Network>, prepared: Arc<Prepared>) -> Done {
+    let manifest = Arc::clone(&prepared.manifest);
+    let begun = network.authority.ask(move |applier| applier.stage(manifest)).await;
+    let (slot, staging) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return failed(&error),
+    };
+    let (shelf, plan) = (Arc::clone(&network.shelf), Arc::clone(&prepared));
+    let made = tokio::task::spawn_blocking(move || -> Result<(), AssembleError> {
+        assemble(&plan, &shelf, &staging)?;
+        staging.finish()?;
+        Ok(())
+    });
+    match made.await.expect("staging does not panic") {
+        Ok(()) => Input::Staged { slot, traffic: network.meter.traffic() }.into(),
+        Err(error) => {
+            if let Some(patch) = prepared.patch.filter(|_| blames_patch(&error)) {
+                tracing::warn!(error = %cause(&error), "the patch is not used again");
+                network.distrust(patch);
+            }
+            failed(&error)
+        }
+    }
+}
+
+/// Whether the release may well be made without its patch.
+const fn blames_patch(error: &AssembleError) -> bool {
+    error.blames_patch() || matches!(error, AssembleError::Stage(StageError::Differs { .. }))
+}
+
+async fn probe_release(network: Arc<Network>, slot: InSlot) -> Done {
+    let installed = network.authority.ask(move |applier| applier.installed(&slot)).await;
+    match installed {
+        Ok(installed) => {
+            let outcome = probe::run(installed.manifest().about(), installed.dir()).await;
+            // The end says most; the entry has little room.
+            let said = outcome.said.chars().rev().take(PROBE_DETAIL_CHARS);
+            let detail = said.collect::<String>().chars().rev().collect();
+            Input::Probed { verdict: outcome.verdict, detail }.into()
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+async fn prune(network: &Network, keep: Vec<SlotName>, kept: Remembered) -> Result<(), ApplyError> {
+    let pruned = kept.clone();
+    let pruning = network.authority.ask(move |applier| applier.prune(&keep, &pruned)).await;
+    if let Err(error) = pruning {
+        // What stays costs room only, and is tried again after the next update.
+        tracing::warn!(error = %cause(&error), "an old release could not be removed");
+    }
+    show_installed(network, &kept).await;
+    Ok(())
+}
+
+/// Puts what is installed on the shelf, and says what can be served.
+pub async fn show_installed(network: &Network, kept: &Remembered) {
+    let installed = match kept.installed.clone() {
+        None => None,
+        Some(slot) => {
+            let opened = network.authority.ask(move |applier| applier.installed(&slot)).await;
+            opened
+                .inspect_err(|error| tracing::warn!(error = %cause(error), "nothing can be served from the installed files"))
+                .ok()
+        }
+    };
+    network.shelf.set_installed(installed);
+    let shelf = Arc::clone(&network.shelf);
+    let dropped = tokio::task::spawn_blocking(move || shelf.drop_installed()).await;
+    if let Ok(Err(error)) = dropped {
+        tracing::warn!(error = %cause(&error), "objects could not be removed");
+    }
+    network.peers.hold(network.shelf.held().await);
+}
