@@ -104,6 +104,9 @@ struct Join {
     /// What releases must run on [default: this machine's]
     #[arg(long)]
     platform: Option<Platform>,
+    /// Join although the ticket rests on keys that everyone has
+    #[arg(long)]
+    allow_example_keys: bool,
 }
 
 #[derive(Debug, Args)]
@@ -245,6 +248,7 @@ fn act_join(cli: &Cli, home: &Home, options: &Join) -> Result<ExitCode, Failure>
         root_fingerprint: options.root_fingerprint.clone(),
         channel: options.channel.clone(),
         platform,
+        allow_example_keys: options.allow_example_keys,
     };
     let joined = join::join(home, &options, clock::wall())?;
     #[derive(Serialize)]

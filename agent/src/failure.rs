@@ -72,6 +72,7 @@ impl From<JoinError> for Failure {
             JoinError::Ticket { .. } => {
                 (REFUSED, Some("ask the vendor for a ticket, and keep the file as it is"))
             }
+            JoinError::Example(_) => (REFUSED, Some("for a demonstration: --allow-example-keys")),
             JoinError::Root(_) | JoinError::Fingerprint { .. } => {
                 (REFUSED, Some("do not use this ticket; ask the vendor how it came to you"))
             }

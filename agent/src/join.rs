@@ -13,9 +13,12 @@ use manifest::admission::ticket::{Ticket, TicketError};
 use manifest::admission::workgroup::WorkgroupId;
 use manifest::audit::entry::Actor;
 use manifest::audit::event::Event;
+use manifest::example_keys::{self, ExampleKey};
 use manifest::key::SigningKey;
 use manifest::name::{ChannelName, Platform};
 use manifest::time::UnixTime;
+use manifest::trust::key::{Key, KeyMaterial};
+use manifest::trust::root::Root;
 use manifest::trust::rules::TrustError;
 use manifest::trust::trusted::TrustedSet;
 use store::atomic;
@@ -47,6 +50,8 @@ pub struct Options {
     pub channel: Option<ChannelName>,
     /// What releases must run on.
     pub platform: Platform,
+    /// Whether keys that everyone has are welcome.
+    pub allow_example_keys: bool,
 }
 
 /// What was joined.
@@ -80,6 +85,9 @@ pub enum JoinError {
     /// The ticket's root cannot be believed even by itself.
     #[error("the ticket's root is refused: {0}")]
     Root(#[source] TrustError),
+    /// The ticket rests on a key that everyone has.
+    #[error("the ticket cannot be trusted: {0}")]
+    Example(#[from] ExampleKey),
     /// The ticket's root is not the one that the owner expects.
     #[error("the ticket's root has the fingerprint {found}, expected {expected}")]
     Fingerprint {
@@ -162,6 +170,9 @@ pub fn join(home: &Home, options: &Options, now: UnixTime) -> Result<Joined, Joi
         return Err(JoinError::Fingerprint { expected, found: fingerprint });
     }
     let first_root = TrustedSet::from_root(&ticket.root).map_err(JoinError::Root)?;
+    if !options.allow_example_keys {
+        refuse_example_keys(&ticket, first_root.root())?;
+    }
     let into = std::path::absolute(&options.into)
         .map_err(|error| DiskError::new("find", &options.into, error))?;
 
@@ -236,6 +247,16 @@ pub fn join(home: &Home, options: &Options, now: UnixTime) -> Result<Joined, Joi
     Ok(Joined { fingerprint, member, again })
 }
 
+/// Refuses a ticket that rests on a key that everyone has.
+fn refuse_example_keys(ticket: &Ticket, root: &Root) -> Result<(), JoinError> {
+    let workgroup = root.workgroup_keys().map_err(IdentityError::from)?;
+    let issuer = ticket.issuer_key.public();
+    let signing = root.keys.values().filter_map(Key::material);
+    let signing = signing.map(|KeyMaterial::Ed25519(key)| key);
+    let mut keys = signing.chain(workgroup).chain([issuer]);
+    Ok(keys.try_for_each(|key| example_keys::refuse(&key))?)
+}
+
 /// The machine's own name.
 #[must_use]
 pub fn host() -> String {
@@ -279,6 +300,7 @@ mod tests {
             root_fingerprint: None,
             channel: None,
             platform: "linux-x86_64".parse().unwrap(),
+            allow_example_keys: false,
         };
         Machine { dir, home, options }
     }
@@ -352,6 +374,21 @@ mod tests {
         std::fs::remove_file(&options.ticket).unwrap();
         let refused = join(&home, &options, clock::wall());
         assert!(matches!(refused, Err(JoinError::NoTicket { .. })));
+    }
+
+    #[test]
+    fn keys_that_everyone_has_are_refused_unless_welcome() {
+        let Machine { home, mut options, dir: _dir } = machine(&Vendor::new());
+        let mut ticket = read_ticket(&options.ticket).unwrap();
+        let (_, example) = example_keys::all().next().unwrap();
+        ticket.issuer_key = example;
+        std::fs::write(&options.ticket, ticket.encode().unwrap()).unwrap();
+        let refused = join(&home, &options, clock::wall());
+        assert!(matches!(refused, Err(JoinError::Example(_))));
+        options.allow_example_keys = true;
+        // Welcome or not, it is not the key that the issuer's statement names.
+        let refused = join(&home, &options, clock::wall());
+        assert!(matches!(refused, Err(JoinError::Ticket { .. })));
     }
 
     #[test]

@@ -10,6 +10,8 @@
 pub mod applier;
 pub mod audit;
 pub mod cli;
+#[cfg(test)]
+mod cli_tests;
 pub mod clock;
 pub mod config;
 pub mod control;

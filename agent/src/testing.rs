@@ -308,7 +308,9 @@ impl Machine {
         std::fs::write(&ticket, vendor.ticket().encode().unwrap()).unwrap();
         let into = dir.path().join("into");
         let platform = Vendor::subject().platform;
-        let options = Options { ticket, into, root_fingerprint: None, channel: None, platform };
+        let (root_fingerprint, channel, allow_example_keys) = (None, None, false);
+        let options =
+            Options { ticket, into, root_fingerprint, channel, platform, allow_example_keys };
         join(&home, &options, clock::wall()).unwrap();
         Self { dir, home }
     }
