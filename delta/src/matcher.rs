@@ -166,3 +166,57 @@ fn grow<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>) -> usize {
     }
     best_len
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(old: &[u8], new: &[u8]) -> Vec<Segment> {
+        segments(&Index::new(&[old]).unwrap(), new)
+    }
+
+    fn numbers(range: std::ops::Range<u32>) -> Vec<u8> {
+        range.flat_map(|number| number.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn the_same_bytes_are_one_segment() {
+        let old = numbers(0..500);
+        assert_eq!(found(&old, &old), [Segment { new: 0, old: 0, len: 2000 }]);
+        assert_eq!(found(&old, &old[600..900]), [Segment { new: 0, old: 600, len: 300 }]);
+    }
+
+    #[test]
+    fn a_segment_grows_over_bytes_that_differ() {
+        let old = numbers(0..500);
+        let mut new = old.clone();
+        (30..2000).step_by(30).for_each(|at| new[at] ^= 1);
+        assert_eq!(found(&old, &new), [Segment { new: 0, old: 0, len: 2000 }]);
+    }
+
+    #[test]
+    fn an_insertion_parts_two_segments() {
+        let old = numbers(0..500);
+        let new = [&old[..1000], &[7; 90], &old[1000..]].concat();
+        let first = Segment { new: 0, old: 0, len: 1000 };
+        assert_eq!(found(&old, &new), [first, Segment { new: 1090, old: 1000, len: 1000 }]);
+    }
+
+    #[test]
+    fn segments_meet_where_most_bytes_are_equal() {
+        let old = [numbers(0..200), vec![0; 100], numbers(200..400)].concat();
+        // Both runs stand next to each other, and each goes on into the other's place.
+        let new = [numbers(0..200), numbers(200..400)].concat();
+        let found = found(&old, &new);
+        assert_eq!(found.iter().map(|segment| segment.len).sum::<usize>(), 1600);
+        assert_eq!(found[0], Segment { new: 0, old: 0, len: 800 });
+        assert_eq!(found[1], Segment { new: 800, old: 900, len: 800 });
+    }
+
+    #[test]
+    fn what_was_never_there_is_in_no_segment() {
+        assert_eq!(found(&numbers(0..500), &[9; 300]), []);
+        assert_eq!(found(b"", b"new"), []);
+        assert_eq!(found(b"old", b""), []);
+    }
+}

@@ -108,3 +108,36 @@ pub(crate) fn read(mut bytes: &[u8], sources_len: u64) -> Result<Vec<Range<u64>>
     }
     Ok(ranges)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_come_back() {
+        let ranges = [0..64, 128..1000, 1000..1001, 1 << 40..(1 << 40) + 5];
+        assert_eq!(read(&write(&ranges), 1 << 41).unwrap(), ranges);
+        assert_eq!(read(b"", 0).unwrap(), []);
+    }
+
+    #[test]
+    fn ranges_stay_in_their_source_and_apart() {
+        let (first, second) = (vec![1; 5000], vec![2; 5000]);
+        let index = Index::new(&[&first, &second]).unwrap();
+        let segment = |old, len| Segment { new: 0, old, len };
+        let gathered = gather(&index, &[segment(4900, 100), segment(0, 100), segment(5000, 10)]);
+        // The first reaches from its margin's aligned start to its source's end.
+        assert_eq!(gathered, [0..640, 4352..5000, 5000..5576]);
+    }
+
+    #[test]
+    fn a_prefix_too_long_leaves_the_shortest_matches_out() {
+        let old = vec![0; 3 * MAX_PREFIX_BYTES];
+        let index = Index::new(&[&old]).unwrap();
+        let short = (0..12_000).map(|at| Segment { new: 0, old: at * 2000, len: 20 });
+        let long = Segment { new: 0, old: 10_000_000, len: 5_000_000 };
+        let gathered = gather(&index, &short.chain([long]).collect::<Vec<_>>());
+        assert_eq!(gathered.len(), 1);
+        assert!(gathered[0].contains(&10_000_000) && gathered[0].contains(&14_999_999));
+    }
+}

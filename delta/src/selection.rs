@@ -102,3 +102,62 @@ fn continuation(
         following[..joined].iter().map(|other| other.equal_bytes(index.text(), piece)).sum();
     (with >= without).then_some(joined)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes without any run that repeats.
+    fn noise(seed: u32, len: u32) -> Vec<u8> {
+        let number = |at: u32| (at ^ seed << 16).wrapping_mul(0x9e37_79b1).rotate_left(13) as u8;
+        (0..len).map(number).collect()
+    }
+
+    #[test]
+    fn a_segment_across_two_sources_is_cut_in_two() {
+        let (first, second) = (noise(1, 300), noise(2, 300));
+        let index = Index::new(&[&first, &second]).unwrap();
+        let piece = [&first[..], &second].concat();
+        let whole = Segment { new: 0, old: 0, len: 600 };
+        let halves = within_sources(&index, &piece, &[whole]);
+        let half = Segment { new: 0, old: 0, len: 300 };
+        assert_eq!(halves, [half, Segment { new: 300, old: 300, len: 300 }]);
+    }
+
+    #[test]
+    fn a_source_that_brings_little_is_not_named() {
+        let (first, second) = (noise(1, 1000), noise(2, 60));
+        let index = Index::new(&[&first, &second]).unwrap();
+        let piece = [&first[..], &second].concat();
+        let segments =
+            [Segment { new: 0, old: 0, len: 1000 }, Segment { new: 1000, old: 1000, len: 60 }];
+        assert_eq!(within_sources(&index, &piece, &segments), segments[..1]);
+    }
+
+    #[test]
+    fn a_shift_goes_on_over_a_short_interruption() {
+        let old = noise(1, 2000);
+        let index = Index::new(&[&old]).unwrap();
+        let mut piece = old.clone();
+        piece[500..520].fill(0);
+        let around =
+            [Segment { new: 0, old: 0, len: 500 }, Segment { new: 520, old: 520, len: 1480 }];
+        let joined = worth_naming(&index, &piece, &around, 24);
+        assert_eq!(joined, [Segment { new: 0, old: 0, len: 2000 }]);
+        piece[500..700].fill(0);
+        let apart =
+            [Segment { new: 0, old: 0, len: 500 }, Segment { new: 700, old: 700, len: 1300 }];
+        assert_eq!(worth_naming(&index, &piece, &apart, 24), apart);
+    }
+
+    #[test]
+    fn a_short_segment_is_dropped() {
+        let old = noise(1, 2000);
+        let index = Index::new(&[&old]).unwrap();
+        let piece = [&old[1000..1040], &old[..500]].concat();
+        let segments =
+            [Segment { new: 0, old: 1000, len: 40 }, Segment { new: 40, old: 0, len: 500 }];
+        assert_eq!(worth_naming(&index, &piece, &segments, 24), segments);
+        assert_eq!(worth_naming(&index, &piece, &segments, 41), segments[1..]);
+    }
+}

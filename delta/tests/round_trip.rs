@@ -1,94 +1,160 @@
-//! What is encoded comes back, whatever was edited.
+//! What is encoded comes back, whatever was edited, the same on any machine.
 
-use updraft_delta::{Encoder, Options, ReadAt, Source, Target, apply, header};
+mod edits;
 
-/// A small generator of numbers, so that a seed tells a whole test.
-struct Random(u64);
+use std::sync::atomic::{AtomicU64, Ordering};
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
+use proptest::prelude::*;
+use updraft_delta::{EncodeError, Encoder, Options, ReadAt, Source, Target, apply, header};
 
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
+use crate::edits::{Random, edited, program, seeds};
 
-    fn bytes(&mut self, len: usize, kinds: u8) -> Vec<u8> {
-        (0..len).map(|_| (self.next() % u64::from(kinds)) as u8).collect()
-    }
-}
-
-/// `old` with insertions, deletions, moves and single bytes changed.
-fn edited(old: &[u8], random: &mut Random) -> Vec<u8> {
-    let mut new = old.to_vec();
-    for _ in 0..random.below(12) {
-        let at = random.below(new.len());
-        let end = (at + random.below(3000)).min(new.len());
-        match random.below(5) {
-            0 => drop(new.drain(at..end)),
-            1 => {
-                let len = random.below(500);
-                let inserted = random.bytes(len, 255);
-                new.splice(at..at, inserted);
-            }
-            2 => {
-                let moved: Vec<u8> = new.drain(at..end).collect();
-                let to = random.below(new.len());
-                new.splice(to..to, moved);
-            }
-            3 => (at..end).step_by(23).for_each(|at| new[at] = new[at].wrapping_add(3)),
-            _ => (at..end).for_each(|at| new[at] = random.next() as u8),
-        }
-    }
-    new
-}
+const FAST: Options = Options { level: 3 };
 
 fn source(bytes: &[u8]) -> Source<'_> {
     Source { id: *blake3::hash(bytes).as_bytes(), bytes }
 }
 
+/// Encodes `new` in pieces that end at `ends`, and applies every delta.
+fn deltas_of(olds: &[Vec<u8>], new: &[u8], ends: &[usize], options: &Options) -> Vec<Vec<u8>> {
+    let encoder = Encoder::new(olds.iter().map(|old| source(old)).collect(), options).unwrap();
+    let targets = [Target { bytes: new, piece_ends: ends }];
+    let deltas = encoder.encode(&targets, &|_| ()).remove(0);
+    let mut start = 0;
+    for (delta, &end) in deltas.iter().zip(ends) {
+        let named = header(delta).unwrap();
+        let given = named.sources.iter().map(|named| {
+            let old = olds.iter().find(|old| source(old).id == named.id);
+            old.expect("only sources that were given are named") as &dyn ReadAt
+        });
+        let given: Vec<&dyn ReadAt> = given.collect();
+        let mut out = b"something from before".to_vec();
+        apply(delta, &given, (end - start) as u64, &mut out).unwrap();
+        assert!(out == new[start..end], "piece {start}..{end}");
+        start = end;
+    }
+    deltas
+}
+
 #[test]
 fn random_edits_come_back() {
-    for seed in 0..60 {
-        println!("seed {seed}");
+    for seed in seeds(80) {
         let mut random = Random(seed);
         let kinds = [2, 4, 60, 255][random.below(4)];
-        let olds: Vec<Vec<u8>> = (0..1 + random.below(20))
-            .map(|_| {
-                let len = random.below(20_000);
-                random.bytes(len, kinds)
-            })
-            .collect();
-        let all = olds.concat();
-        let new = edited(&all, &mut random);
+        let files = 1 + random.below(20);
+        let mut file = || {
+            let len = random.below(20_000);
+            random.bytes(len, kinds)
+        };
+        let olds: Vec<Vec<u8>> = (0..files).map(|_| file()).collect();
+        let new = edited(&olds.concat(), &mut random);
         let mut ends: Vec<usize> = (0..random.below(4)).map(|_| random.below(new.len())).collect();
         ends.push(new.len());
         ends.sort_unstable();
-        let options = Options { level: 3 };
-        let encoder = Encoder::new(olds.iter().map(|old| source(old)).collect(), &options).unwrap();
-        let targets = [Target { bytes: &new, piece_ends: &ends }];
-        let deltas = &encoder.encode(&targets, &|_| ())[0];
-        let mut start = 0;
-        for (delta, &end) in deltas.iter().zip(&ends) {
-            let named = header(delta).unwrap();
-            let given: Vec<&dyn ReadAt> = named
-                .sources
-                .iter()
-                .map(|named| {
-                    let old = olds.iter().find(|old| source(old).id == named.id);
-                    old.expect("only sources that were given are named") as &dyn ReadAt
-                })
-                .collect();
-            let mut out = Vec::new();
-            apply(delta, &given, (end - start) as u64, &mut out).unwrap();
-            assert!(out == new[start..end], "seed {seed}, piece {start}..{end}");
-            start = end;
-        }
+        deltas_of(&olds, &new, &ends, &FAST);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_is_old_and_new_comes_back(
+        olds in prop::collection::vec(prop::collection::vec(0u8..4, 0..400), 0..4),
+        new in prop::collection::vec(0u8..4, 0..800),
+        cut in 0usize..800,
+    ) {
+        let cut = cut.min(new.len());
+        deltas_of(&olds, &new, &[cut, new.len()], &FAST);
+    }
+}
+
+#[test]
+fn an_empty_piece_is_made_of_nothing() {
+    let deltas = deltas_of(&[], b"", &[0], &FAST);
+    assert_eq!(header(&deltas[0]).unwrap().target_len, 0);
+    assert!(deltas_of(&[b"old".to_vec()], b"", &[], &FAST).is_empty());
+}
+
+#[test]
+fn moved_addresses_cost_little() {
+    let (old, new) = (program(300_000, 0, 0), program(300_000, 150_000, 64));
+    let options = Options::default();
+    let whole = deltas_of(&[], &new, &[new.len()], &options)[0].len();
+    let delta = deltas_of(&[old], &new, &[new.len()], &options)[0].len();
+    assert!(delta * 8 < whole, "{delta} bytes of {whole}");
+}
+
+#[test]
+fn a_changed_word_in_a_large_text_costs_its_names_and_little_more() {
+    let old = Random(5).bytes(1 << 20, 26);
+    let mut new = old.clone();
+    new.splice(500_000..500_007, *b"changed!!!");
+    let delta = &deltas_of(&[old], &new, &[new.len()], &Options::default())[0];
+    assert!(delta.len() < 120, "{} bytes", delta.len());
+}
+
+#[test]
+fn only_sources_that_are_read_are_named_and_never_more_than_16() {
+    let mut random = Random(11);
+    let olds: Vec<Vec<u8>> = (0..40).map(|_| random.bytes(4000, 255)).collect();
+    let one = deltas_of(&olds, &olds[7], &[4000], &FAST);
+    assert_eq!(header(&one[0]).unwrap().sources.len(), 1);
+    let all = olds.concat();
+    let named = header(&deltas_of(&olds, &all, &[all.len()], &FAST)[0]).unwrap().sources;
+    assert_eq!(named.len(), 16);
+    let none = deltas_of(&olds, &vec![9; 5000], &[5000], &FAST);
+    assert_eq!(header(&none[0]).unwrap().sources.len(), 0);
+}
+
+#[test]
+fn deltas_are_the_same_on_any_number_of_threads() {
+    let mut random = Random(3);
+    let old = random.bytes(400_000, 200);
+    let new = edited(&old, &mut random);
+    let ends: Vec<usize> = (1..8).map(|part| new.len() * part / 7).collect();
+    let on_threads = |count: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
+        let olds = [old.clone()];
+        pool.install(|| deltas_of(&olds, &new, &ends, &Options::default()))
+    };
+    let alone = on_threads(1);
+    assert_eq!(alone, on_threads(2));
+    assert_eq!(alone, on_threads(5));
+}
+
+#[test]
+fn progress_hears_of_every_byte() {
+    let new = Random(1).bytes(5000, 9);
+    let heard = AtomicU64::new(0);
+    let encoder = Encoder::new(Vec::new(), &FAST).unwrap();
+    let targets = [
+        Target { bytes: &new, piece_ends: &[1000, 1000, 5000] },
+        Target { bytes: &new[..77], piece_ends: &[77] },
+    ];
+    let deltas = encoder.encode(&targets, &|bytes| {
+        heard.fetch_add(bytes, Ordering::Relaxed);
+    });
+    assert_eq!(deltas.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
+    assert_eq!(heard.into_inner(), 5077);
+}
+
+#[test]
+fn bytes_that_repeat_themselves_are_encoded_in_time() {
+    // Every position matches everywhere: the worst a matcher can meet.
+    let old = vec![0; 1 << 20];
+    let mut new = old.clone();
+    (0..new.len()).step_by(5000).for_each(|at| new[at] = 1);
+    deltas_of(&[old], &new, &[new.len()], &FAST);
+    let old = b"ab".repeat(200_000);
+    let new = b"abb".repeat(100_000);
+    deltas_of(&[old], &new, &[new.len()], &FAST);
+}
+
+#[test]
+fn a_level_that_zstd_does_not_have_is_refused() {
+    for found in [0, -5, 23] {
+        let refused = Encoder::new(Vec::new(), &Options { level: found }).err();
+        assert_eq!(refused, Some(EncodeError::Level { found }));
     }
 }
