@@ -73,7 +73,12 @@ impl Topic {
     }
 }
 
-/// Questions and answers as they are: a stream each way, to its end.
+/// The first byte of an answer: refused, or what follows.
+const REFUSED: u8 = 0;
+const ANSWERED: u8 = 1;
+
+/// Questions and answers as they are: a stream each way, to its end. An answer
+/// begins with a byte that says whether it is one.
 #[derive(Debug, Clone, Copy)]
 pub struct Codec {
     topic: Topic,
@@ -97,7 +102,8 @@ async fn write(io: &mut (impl AsyncWrite + Unpin + Send), bytes: &[u8]) -> io::R
 impl request_response::Codec for Codec {
     type Protocol = StreamProtocol;
     type Request = Vec<u8>;
-    type Response = Vec<u8>;
+    /// Nothing if the question is refused.
+    type Response = Option<Vec<u8>>;
 
     async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
     where
@@ -106,11 +112,20 @@ impl request_response::Codec for Codec {
         read(io, self.topic.longest_question()).await
     }
 
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
+    async fn read_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Option<Vec<u8>>>
     where
         T: AsyncRead + Unpin + Send,
     {
-        read(io, self.topic.longest_answer()).await
+        let mut first = [REFUSED];
+        io.read_exact(&mut first).await?;
+        match first {
+            [ANSWERED] => Ok(Some(read(io, self.topic.longest_answer()).await?)),
+            _ => Ok(None),
+        }
     }
 
     async fn write_request<T>(
@@ -129,11 +144,17 @@ impl request_response::Codec for Codec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        answer: Vec<u8>,
+        answer: Option<Vec<u8>>,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        write(io, &answer).await
+        match answer {
+            Some(answer) => {
+                io.write_all(&[ANSWERED]).await?;
+                write(io, &answer).await
+            }
+            None => write(io, &[REFUSED]).await,
+        }
     }
 }

@@ -355,6 +355,14 @@ impl Exchange {
         self.transfer.standing().is_banned(now, peer)
     }
 
+    /// How far each wanted object has come: id, size and blocks.
+    pub fn progress(&self) -> impl Iterator<Item = (ContentId, ObjectSize, Vec<u32>)> + '_ {
+        self.transfer.announced().map(|want| {
+            let held = self.transfer.assembly(want.id).map(|a| a.held().iter().collect());
+            (want.id, want.size, held.unwrap_or_default())
+        })
+    }
+
     /// What was exchanged with a peer.
     #[must_use]
     pub fn account(&self, peer: &PublicKey) -> Account {

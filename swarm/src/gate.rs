@@ -43,8 +43,11 @@ pub struct Gate {
 struct State {
     trust: WorkgroupTrust,
     chain: Arc<[u8]>,
-    members: HashMap<PeerId, Member>,
+    members: HashMap<PeerId, Admitted>,
 }
+
+/// Who was let in, and on which word.
+type Admitted = (Member, CredentialChain);
 
 /// Why a connection was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +127,7 @@ impl Gate {
     /// Who was let in as `peer`, since last it was forgotten.
     #[must_use]
     pub fn member(&self, peer: &PeerId) -> Option<Member> {
-        self.state().members.get(peer).cloned()
+        self.state().members.get(peer).map(|(member, _)| member.clone())
     }
 
     /// Forgets a peer whose last connection is closed.
@@ -132,13 +135,18 @@ impl Gate {
         self.state().members.remove(peer);
     }
 
-    /// The members whose credential has ended.
+    /// The members whose credential does not hold any more: it has ended, or
+    /// other keys are believed now.
     #[must_use]
-    pub fn expired(&self) -> Vec<PeerId> {
+    pub fn fallen(&self) -> Vec<PeerId> {
         let now = self.now();
         let state = self.state();
-        let over = state.members.iter().filter(|(_, member)| member.expires <= now);
-        over.map(|(peer, _)| *peer).collect()
+        let holds = |peer: &PeerId, member: &Member, chain: &CredentialChain| {
+            member.expires > now
+                && public_key(peer).is_some_and(|key| chain.verify(&state.trust, &key, now).is_ok())
+        };
+        let fallen = state.members.iter().filter(|(peer, (m, chain))| !holds(peer, m, chain));
+        fallen.map(|(peer, _)| *peer).collect()
     }
 
     /// Exchanges credentials on a stream whose handshake proved that the
@@ -179,7 +187,7 @@ impl Gate {
     }
 
     /// The dialer's part.
-    async fn ask<S>(&self, stream: &mut S, peer: PeerId) -> Result<Member, AdmissionError>
+    async fn ask<S>(&self, stream: &mut S, peer: PeerId) -> Result<Admitted, AdmissionError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -196,7 +204,7 @@ impl Gate {
     }
 
     /// The listener's part.
-    async fn answer<S>(&self, stream: &mut S, peer: PeerId) -> Result<Member, AdmissionError>
+    async fn answer<S>(&self, stream: &mut S, peer: PeerId) -> Result<Admitted, AdmissionError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -212,10 +220,11 @@ impl Gate {
         }
     }
 
-    fn judge(&self, chain: &[u8], peer: PeerId) -> Result<Member, AdmissionError> {
+    fn judge(&self, chain: &[u8], peer: PeerId) -> Result<Admitted, AdmissionError> {
         let key = public_key(&peer).ok_or(AdmissionError::OtherKind)?;
         let trust = self.trust();
-        Ok(CredentialChain::parse(chain)?.verify(&trust, &key, self.now())?)
+        let chain = CredentialChain::parse(chain)?;
+        Ok((chain.verify(&trust, &key, self.now())?, chain))
     }
 }
 
@@ -340,6 +349,9 @@ mod tests {
         answered.unwrap();
         assert!(one.member(&id(2)).unwrap().has(Role::Member));
         assert!(two.member(&id(1)).is_some());
+        assert!(two.fallen().is_empty());
+        two.set_trust(TestWorkgroup::new(9).trust);
+        assert_eq!(two.fallen(), [id(1)], "the keys that vouched for it are gone");
         two.forget(&id(1));
         assert!(two.member(&id(1)).is_none());
     }

@@ -2,8 +2,14 @@
 //!
 //! The machines decide and touch nothing: `exchange` joins `transfer` (what to
 //! ask of whom), `serving` (what to send to whom) and `shelf` (what we hold),
-//! and speaks in the frames of `wire`.
+//! and speaks in the frames of `wire`; `address_book` knows where to look for
+//! members. The driver acts: libp2p over TCP and QUIC (`transport`), admission
+//! before anything else (`gate`), gossip for announcements, questions (`ask`),
+//! members on the local network (`dns_sd`) and from each other
+//! (`peer_exchange`). A program starts it with [`start`] and its `options`,
+//! commands it with a `handle` and takes its `event`s.
 
+pub mod address_book;
 pub mod ask;
 pub mod assembly;
 pub mod block;
@@ -12,14 +18,19 @@ pub mod blockmap;
 pub mod budget;
 pub mod dice;
 pub mod dns_sd;
+mod driver;
+pub mod event;
 pub mod exchange;
 pub mod fetches;
 pub mod flight;
 pub mod gate;
+pub mod handle;
 pub mod limits;
 pub mod link;
 pub mod objects;
+pub mod options;
 pub mod outbox;
+pub mod peer_exchange;
 pub mod picker;
 pub mod serving;
 pub mod shelf;
@@ -29,6 +40,8 @@ pub mod standing;
 pub mod transfer;
 pub mod transport;
 pub mod wire;
+
+pub use driver::start;
 
 #[cfg(test)]
 mod simnet;

@@ -86,3 +86,46 @@ pub const BAN: Duration = Duration::from_secs(600);
 
 /// Blocks a peer on parole must get right, one at a time.
 pub const PAROLE_BLOCKS: u32 = 16;
+
+/// Connections that wait to be admitted, in all.
+pub const MAX_KNOCKING: usize = 64;
+
+/// Connections that wait to be admitted from one /24 or /48.
+pub const MAX_KNOCKING_NEARBY: usize = 16;
+
+/// Peers that we dial ourselves until so many are connected.
+pub const ENOUGH_PEERS: usize = 16;
+
+/// Peers that a member stays connected with.
+pub const MAX_PEERS: usize = 64;
+
+/// Peers that the origin stays connected with.
+pub const MAX_PEERS_OF_ORIGIN: usize = 512;
+
+/// The longest announcement, in bytes.
+pub const MAX_ANNOUNCEMENT: usize = 64 * 1024;
+
+/// Announcements that wait for the program's verdict.
+pub const MAX_UNJUDGED: usize = 64;
+
+/// Events that wait for the program.
+pub const MAX_EVENTS: usize = 256;
+
+/// Bytes of delivered objects that wait for the program; beyond, nothing more
+/// is taken from the network.
+pub const MAX_UNDELIVERED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Members that are remembered though not connected.
+pub const MAX_KNOWN_PEERS: usize = 256;
+
+/// Members of one /24 or /48 that are remembered, beyond this machine's own.
+pub const MAX_KNOWN_NEARBY: usize = 32;
+
+/// Addresses of one member.
+pub const MAX_ADDRESSES: usize = 8;
+
+/// Members in one answer of peer exchange.
+pub const MAX_EXCHANGED_PEERS: usize = 32;
+
+/// Members learned from one peer.
+pub const MAX_PEERS_FROM_ONE: usize = 64;

@@ -323,8 +323,7 @@ impl Serving {
             Holding::All => true,
             Holding::Some(map) => (run.first..run.first + run.count).all(|b| map.contains(b)),
         };
-        let queued =
-            upload.parked || self.slots.contains(&link) || self.waiting.contains(&link);
+        let queued = upload.parked || self.slots.contains(&link) || self.waiting.contains(&link);
         if !has || self.upload.is_closed() || (crowded && !queued) {
             self.out.push_back(Output::Busy { link, run });
             return;

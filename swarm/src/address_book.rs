@@ -1,0 +1,480 @@
+//! Where members may be met, and whom to dial next.
+//!
+//! Addresses come from the program (the ticket's, remembered ones), from the
+//! local network and from other members. All are hints: nobody is believed to
+//! be anyone before admission. Promises that hints stay few, in all, from one
+//! informant and from one neighbourhood, and that an address is tried again
+//! after ever longer pauses. Opens no connection itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+
+use crate::dice::Dice;
+use crate::limits::{
+    ENOUGH_PEERS, MAX_ADDRESSES, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY, MAX_KNOWN_PEERS,
+    MAX_PEERS_FROM_ONE,
+};
+
+/// Dials under way at a time.
+const DIALS: usize = 8;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause for addresses that the program gave, and for others.
+const LONGEST_PAUSE_GIVEN: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A hint that failed so often is forgotten.
+const MOST_FAILURES: u32 = 8;
+
+/// The number of a dial, for its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
+
+/// Someone to dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dial {
+    /// For the outcome.
+    pub dial: DialId,
+    /// Who should be there, if that is known.
+    pub peer: Option<PeerId>,
+    /// Where; a single address if nobody in particular is expected.
+    pub addresses: Vec<Multiaddr>,
+}
+
+/// Who told us of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The program: it is never forgotten.
+    Given,
+    /// The local network.
+    Lan,
+    /// A member.
+    Member(PeerId),
+}
+
+#[derive(Debug)]
+struct Place {
+    peer: Option<PeerId>,
+    addresses: Vec<Multiaddr>,
+    source: Source,
+    /// The member's own signed word on its addresses.
+    record: Option<Bytes>,
+    due: Instant,
+    pause: Duration,
+    failures: u32,
+    /// Which address is tried next.
+    turn: usize,
+}
+
+/// The number of a place.
+type PlaceId = u64;
+
+/// The machine that knows where to look.
+#[derive(Debug)]
+pub struct AddressBook {
+    own: PeerId,
+    places: BTreeMap<PlaceId, Place>,
+    by_peer: HashMap<PeerId, PlaceId>,
+    connected: BTreeSet<PeerId>,
+    dials: HashMap<DialId, PlaceId>,
+    next: u64,
+    dice: Dice,
+}
+
+impl AddressBook {
+    /// Knows nobody; `own` is never dialled.
+    #[must_use]
+    pub fn new(own: PeerId, seed: u64) -> Self {
+        Self {
+            own,
+            places: BTreeMap::new(),
+            by_peer: HashMap::new(),
+            connected: BTreeSet::new(),
+            dials: HashMap::new(),
+            next: 0,
+            dice: Dice::new(seed),
+        }
+    }
+
+    /// Takes note of addresses where `peer`, or somebody, may be met.
+    pub fn learn(
+        &mut self,
+        now: Instant,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        source: Source,
+    ) {
+        let mut addresses: Vec<Multiaddr> = addresses.to_vec();
+        addresses.dedup();
+        addresses.truncate(MAX_ADDRESSES);
+        if addresses.is_empty() || peer == Some(self.own) {
+            return;
+        }
+        if let Some(place) = peer.and_then(|peer| self.by_peer.get(&peer)) {
+            let place = self.places.get_mut(place).expect("an indexed place exists");
+            if source == Source::Given {
+                place.source = source;
+            }
+            // Newest first; what the program gave stays.
+            let given = place.source == Source::Given;
+            let old = std::mem::replace(&mut place.addresses, addresses);
+            let kept = old.into_iter().filter(|_| given);
+            let kept: Vec<_> = kept.filter(|old| !place.addresses.contains(old)).collect();
+            place.addresses.extend(kept);
+            place.addresses.truncate(MAX_ADDRESSES);
+            return;
+        }
+        let known = |place: &&Place| place.peer.is_none() && place.addresses == addresses;
+        if peer.is_none() && self.places.values().any(|place| known(&place)) {
+            return;
+        }
+        if source != Source::Given && !self.has_room(&addresses, source) {
+            return;
+        }
+        let place = Place {
+            peer,
+            addresses,
+            source,
+            record: None,
+            due: now,
+            pause: FIRST_PAUSE,
+            failures: 0,
+            turn: 0,
+        };
+        self.places.insert(self.next, place);
+        peer.map(|peer| self.by_peer.insert(peer, self.next));
+        self.next += 1;
+    }
+
+    /// Keeps a member's signed word on its addresses, to be passed on.
+    pub fn keep_record(&mut self, peer: &PeerId, record: Bytes) {
+        if let Some(place) = self.by_peer.get(peer).and_then(|id| self.places.get_mut(id)) {
+            place.record = Some(record);
+        }
+    }
+
+    /// Signed words of members, connected ones first, for one who asks.
+    pub fn records(&mut self, asker: &PeerId) -> Vec<Bytes> {
+        let mut found: Vec<(bool, u64, Bytes)> = Vec::new();
+        for place in self.places.values() {
+            let (Some(peer), Some(record)) = (place.peer, &place.record) else { continue };
+            if peer != *asker {
+                let far = !self.connected.contains(&peer);
+                found.push((far, self.dice.roll(), record.clone()));
+            }
+        }
+        found.sort_unstable_by_key(|(far, chance, _)| (*far, *chance));
+        found.into_iter().take(MAX_EXCHANGED_PEERS).map(|(_, _, record)| record).collect()
+    }
+
+    /// The addresses that are known of a member.
+    #[must_use]
+    pub fn addresses(&self, peer: &PeerId) -> &[Multiaddr] {
+        let place = self.by_peer.get(peer).and_then(|id| self.places.get(id));
+        place.map_or(&[], |place| &place.addresses)
+    }
+
+    /// Members that are known and not connected, with their addresses.
+    pub fn absent(&self) -> impl Iterator<Item = (PeerId, &[Multiaddr])> + '_ {
+        self.places.values().filter_map(|place| {
+            let peer = place.peer.filter(|peer| !self.connected.contains(peer))?;
+            Some((peer, place.addresses.as_slice()))
+        })
+    }
+
+    /// A member was admitted on some connection.
+    pub fn joined(&mut self, peer: PeerId) {
+        self.connected.insert(peer);
+        if let Some(place) = self.by_peer.get(&peer).and_then(|id| self.places.get_mut(id)) {
+            (place.pause, place.failures) = (FIRST_PAUSE, 0);
+        }
+    }
+
+    /// The last connection to a member is gone.
+    pub fn left(&mut self, now: Instant, peer: &PeerId) {
+        self.connected.remove(peer);
+        let pause = self.jittered(FIRST_PAUSE);
+        if let Some(place) = self.by_peer.get(peer).and_then(|id| self.places.get_mut(id)) {
+            place.due = now + pause;
+        }
+    }
+
+    /// A dial led to a member.
+    pub fn reached(&mut self, dial: DialId, peer: PeerId) {
+        let Some(id) = self.dials.remove(&dial) else { return };
+        let Some(place) = self.places.get_mut(&id) else { return };
+        (place.pause, place.failures) = (FIRST_PAUSE, 0);
+        if place.peer.is_none() {
+            match self.by_peer.get(&peer).copied() {
+                // Already known under another address: the two become one.
+                Some(known) => {
+                    let place = self.places.remove(&id).expect("it was there a moment ago");
+                    if let Some(known) = self.places.get_mut(&known) {
+                        if place.source == Source::Given {
+                            known.source = Source::Given;
+                        }
+                        known.addresses.splice(0..0, place.addresses);
+                        known.addresses.dedup();
+                        known.addresses.truncate(MAX_ADDRESSES);
+                    }
+                }
+                None => {
+                    place.peer = Some(peer);
+                    self.by_peer.insert(peer, id);
+                }
+            }
+        }
+    }
+
+    /// A dial led nowhere, or to ourselves.
+    pub fn failed(&mut self, now: Instant, dial: DialId, ourselves: bool) {
+        let Some(id) = self.dials.remove(&dial) else { return };
+        let chance = self.jittered(FIRST_PAUSE);
+        let Some(place) = self.places.get_mut(&id) else { return };
+        // Without a name addresses are tried one by one, the next at once.
+        place.turn += 1;
+        if place.peer.is_none() && place.turn % place.addresses.len() != 0 && !ourselves {
+            place.due = now;
+            return;
+        }
+        place.failures += 1;
+        let given = place.source == Source::Given;
+        if ourselves || (!given && place.failures >= MOST_FAILURES) {
+            self.forget(id);
+            return;
+        }
+        let longest = if given { LONGEST_PAUSE_GIVEN } else { LONGEST_PAUSE };
+        place.due = now + place.pause + chance / 2;
+        place.pause = (place.pause * 2).min(longest);
+    }
+
+    /// Whoever else is there, a member is not to be dialled any more.
+    pub fn shun(&mut self, peer: &PeerId) {
+        if let Some(id) = self.by_peer.get(peer).copied() {
+            self.forget(id);
+        }
+    }
+
+    /// Someone to dial now, if more peers are wanted.
+    pub fn poll(&mut self, now: Instant) -> Option<Dial> {
+        if !self.wants_more() {
+            return None;
+        }
+        let due = self.places.iter().filter(|(id, place)| place.due <= now && self.is_free(**id));
+        // What the program gave comes first, then whatever failed least.
+        let best = due.min_by_key(|(_, p)| (p.source != Source::Given, p.failures, p.due));
+        let id = best.map(|(id, _)| *id)?;
+        let dial = DialId(self.next);
+        self.next += 1;
+        self.dials.insert(dial, id);
+        let place = &self.places[&id];
+        let addresses = match place.peer {
+            Some(_) => place.addresses.clone(),
+            None => vec![place.addresses[place.turn % place.addresses.len()].clone()],
+        };
+        Some(Dial { dial, peer: place.peer, addresses })
+    }
+
+    /// When `poll` may have someone by itself.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if !self.wants_more() {
+            return None;
+        }
+        let free = self.places.iter().filter(|(id, _)| self.is_free(**id));
+        free.map(|(_, place)| place.due).min()
+    }
+
+    /// Whether more members are worth knowing of.
+    #[must_use]
+    pub fn is_lonely(&self) -> bool {
+        self.connected.len() < ENOUGH_PEERS
+    }
+
+    fn wants_more(&self) -> bool {
+        self.connected.len() + self.dials.len() < ENOUGH_PEERS && self.dials.len() < DIALS
+    }
+
+    fn is_free(&self, id: PlaceId) -> bool {
+        let connected = self.places[&id].peer.is_some_and(|peer| self.connected.contains(&peer));
+        !connected && !self.dials.values().any(|dialled| *dialled == id)
+    }
+
+    fn forget(&mut self, id: PlaceId) {
+        if let Some(peer) = self.places.remove(&id).and_then(|place| place.peer) {
+            self.by_peer.remove(&peer);
+        }
+    }
+
+    /// Whether one more hint keeps the quotas; absent strangers make room.
+    fn has_room(&mut self, addresses: &[Multiaddr], source: Source) -> bool {
+        if let Source::Member(_) = source {
+            let same = self.places.values().filter(|place| place.source == source);
+            if same.count() >= MAX_PEERS_FROM_ONE {
+                return false;
+            }
+        }
+        let near = addresses.iter().find_map(neighbourhood);
+        let beside = self.places.values().filter(|place| {
+            near.is_some() && place.addresses.iter().find_map(neighbourhood) == near
+        });
+        if beside.count() >= MAX_KNOWN_NEARBY && source != Source::Lan {
+            return false;
+        }
+        if self.places.len() >= MAX_KNOWN_PEERS {
+            let spare = self.places.iter().filter(|(id, place)| {
+                place.source != Source::Given && place.failures > 0 && self.is_free(**id)
+            });
+            match spare.max_by_key(|(_, place)| place.failures).map(|(id, _)| *id) {
+                Some(worst) => self.forget(worst),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn jittered(&mut self, pause: Duration) -> Duration {
+        pause.mul_f64(0.5 + self.dice.below(1_000) as f64 / 1_000.0)
+    }
+}
+
+/// The network that an address belongs to: /24 or /48. Nothing for names, for
+/// this machine, and for private networks, which are as large as they are.
+fn neighbourhood(address: &Multiaddr) -> Option<IpAddr> {
+    address.iter().find_map(|part| match part {
+        Protocol::Ip4(ip) if !ip.is_loopback() && !ip.is_private() && !ip.is_link_local() => {
+            let [a, b, c, _] = ip.octets();
+            Some(IpAddr::from([a, b, c, 0]))
+        }
+        Protocol::Ip6(ip) if !ip.is_loopback() && !ip.is_unique_local() => {
+            let [a, b, c, ..] = ip.segments();
+            Some(IpAddr::from([a, b, c, 0, 0, 0, 0, 0]))
+        }
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::epoch;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn book() -> AddressBook {
+        AddressBook::new(PeerId::random(), 1)
+    }
+
+    fn at(host: u8) -> Vec<Multiaddr> {
+        vec![format!("/ip4/10.0.0.{host}/tcp/4001").parse().unwrap()]
+    }
+
+    #[test]
+    fn a_given_address_is_tried_for_ever_with_longer_pauses() {
+        let mut now = epoch();
+        let mut book = book();
+        book.learn(now, None, &at(1), Source::Given);
+        let mut pauses = Vec::new();
+        for _ in 0..20 {
+            let dial = book.poll(now).expect("due");
+            assert_eq!(book.poll(now), None, "one dial at a time");
+            book.failed(now, dial.dial, false);
+            let due = book.next_deadline().unwrap();
+            pauses.push(due - now);
+            now = due;
+        }
+        assert!(pauses[0] < 2 * SECOND && pauses[19] >= LONGEST_PAUSE_GIVEN);
+        assert!(pauses[19] < LONGEST_PAUSE_GIVEN + SECOND);
+    }
+
+    #[test]
+    fn a_hint_that_keeps_failing_is_forgotten() {
+        let mut now = epoch();
+        let mut book = book();
+        book.learn(now, Some(PeerId::random()), &at(1), Source::Lan);
+        for _ in 0..MOST_FAILURES {
+            let dial = book.poll(now).expect("due");
+            book.failed(now, dial.dial, false);
+            now += LONGEST_PAUSE * 2;
+        }
+        assert_eq!(book.poll(now), None);
+        assert!(book.places.is_empty() && book.by_peer.is_empty());
+    }
+
+    #[test]
+    fn who_is_connected_is_not_dialled_and_who_left_is_dialled_again() {
+        let now = epoch();
+        let (mut book, peer) = (book(), PeerId::random());
+        book.learn(now, None, &at(1), Source::Given);
+        let dial = book.poll(now).unwrap();
+        book.joined(peer);
+        book.reached(dial.dial, peer);
+        assert_eq!(book.poll(now + 100 * SECOND), None);
+        assert_eq!(book.addresses(&peer), at(1));
+        book.left(now, &peer);
+        assert_eq!(book.poll(now), None);
+        let again = book.poll(now + 2 * SECOND).unwrap();
+        assert_eq!(again.peer, Some(peer));
+    }
+
+    #[test]
+    fn enough_peers_are_enough() {
+        let now = epoch();
+        let mut book = book();
+        (0..ENOUGH_PEERS).for_each(|_| book.joined(PeerId::random()));
+        book.learn(now, None, &at(1), Source::Given);
+        assert_eq!(book.poll(now), None);
+        assert_eq!(book.next_deadline(), None);
+        assert!(!book.is_lonely());
+    }
+
+    #[test]
+    fn one_informant_and_one_neighbourhood_fill_only_so_much() {
+        let now = epoch();
+        let (mut book, liar) = (book(), PeerId::random());
+        for host in 0..200 {
+            let near = vec![format!("/ip4/198.51.100.{host}/tcp/1").parse().unwrap()];
+            book.learn(now, Some(PeerId::random()), &near, Source::Member(PeerId::random()));
+        }
+        assert_eq!(book.places.len(), MAX_KNOWN_NEARBY);
+        for host in 0..200 {
+            book.learn(now, Some(PeerId::random()), &at(host), Source::Member(liar));
+        }
+        assert_eq!(book.places.len(), MAX_KNOWN_NEARBY + MAX_PEERS_FROM_ONE);
+        for host in 0..=255 {
+            for net in 0..4 {
+                let far = vec![format!("/ip4/10.1.{net}.{host}/tcp/1").parse().unwrap()];
+                book.learn(now, Some(PeerId::random()), &far, Source::Lan);
+            }
+        }
+        assert_eq!(book.places.len(), MAX_KNOWN_PEERS);
+    }
+
+    #[test]
+    fn ourselves_are_never_dialled_twice() {
+        let now = epoch();
+        let mut book = book();
+        let own = book.own;
+        book.learn(now, Some(own), &at(1), Source::Lan);
+        assert_eq!(book.poll(now), None);
+        book.learn(now, None, &at(1), Source::Lan);
+        let dial = book.poll(now).unwrap();
+        book.failed(now, dial.dial, true);
+        assert_eq!(book.poll(now + LONGEST_PAUSE * 2), None);
+    }
+
+    #[test]
+    fn records_are_handed_on_except_to_their_own_peer() {
+        let now = epoch();
+        let (mut book, a, b) = (book(), PeerId::random(), PeerId::random());
+        for (peer, host) in [(a, 1), (b, 2)] {
+            book.learn(now, Some(peer), &at(host), Source::Member(peer));
+            book.keep_record(&peer, Bytes::from(peer.to_bytes()));
+        }
+        assert_eq!(book.records(&a), [Bytes::from(b.to_bytes())]);
+        assert_eq!(book.records(&PeerId::random()).len(), 2);
+    }
+}

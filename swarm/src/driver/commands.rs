@@ -1,0 +1,132 @@
+//! What the program tells the swarm to do.
+
+use libp2p::gossipsub::{MessageAcceptance, PublishError};
+use tokio::sync::oneshot;
+
+use crate::ask::Topic;
+use crate::driver::behaviour::announcements;
+use crate::driver::{Answer, Driver, meet, now};
+use crate::event::AnnouncementId;
+use crate::exchange::Input;
+use crate::fetches::FetchId;
+use crate::gate::{peer_id, public_key};
+use crate::handle::{AskError, Command, ObjectProgress, PeerInfo, Verdict};
+use crate::standing::Misbehaviour;
+use manifest::admission::credential::Role;
+use manifest::key::PublicKey;
+
+impl Driver {
+    pub(crate) fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Publish(bytes) => self.publish(bytes),
+            Command::Verdict(id, verdict) => self.judge(id, verdict),
+            Command::Ask { peer, topic, request, answer } => {
+                self.ask(peer, topic, request, answer);
+            }
+            Command::Hold(objects) => self.exchange.handle(now(), Input::Hold(objects)),
+            Command::Withdraw(ids) => self.exchange.handle(now(), Input::Withdraw(ids)),
+            Command::Fetch { wanted, deliveries, number } => {
+                // Who asked and has gone finds nobody to deliver to later.
+                let _ = number.send(self.begin_fetch(wanted, deliveries));
+            }
+            Command::Cancel(number) => self.cancel_fetch(FetchId(number)),
+            Command::Provide(bytes) => self.exchange.handle(now(), Input::Provide(bytes)),
+            Command::SetTrust(trust) => {
+                self.gate.set_trust(trust);
+                self.let_the_fallen_go();
+            }
+            Command::SetChain(chain) => self.gate.set_chain(chain),
+            Command::Peers(answer) => _ = answer.send(self.peer_infos()),
+            Command::Progress(answer) => {
+                let progress = self.exchange.progress().map(|(id, size, blocks)| ObjectProgress {
+                    id,
+                    len: size.bytes().into(),
+                    blocks,
+                });
+                let _ = answer.send(progress.collect());
+            }
+            Command::Dial(address) => match meet::parse(&address) {
+                Ok(address) => self.learn_given(&address),
+                Err(error) => tracing::warn!("{error}"),
+            },
+            Command::ListenAddresses(answer) => {
+                let own = *self.swarm.local_peer_id();
+                let all = self.listening.iter().map(|a| format!("{a}/p2p/{own}"));
+                let _ = answer.send(all.collect());
+            }
+        }
+    }
+
+    /// Announces something; if nobody hears it, then to the first who comes.
+    pub(crate) fn publish(&mut self, bytes: Vec<u8>) {
+        let topic = announcements(&self.gate.trust().id());
+        match self.swarm.behaviour_mut().gossip.publish(topic, bytes.clone()) {
+            // What everybody has heard already needs no announcing.
+            Ok(_) | Err(PublishError::Duplicate) => self.unheard = None,
+            Err(error) => {
+                tracing::debug!("an announcement waits: {error}");
+                self.unheard = Some(bytes);
+            }
+        }
+    }
+
+    fn judge(&mut self, AnnouncementId(id): AnnouncementId, verdict: Verdict) {
+        let Some((message, from)) = self.unjudged.remove(&id) else { return };
+        let acceptance = match verdict {
+            Verdict::Accept => MessageAcceptance::Accept,
+            Verdict::Reject => MessageAcceptance::Reject,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+        };
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.report_message_validation_result(&message, &from, acceptance);
+        if verdict == Verdict::Reject {
+            self.offend(&from, Misbehaviour::FalseAnnouncement);
+        }
+    }
+
+    fn ask(
+        &mut self,
+        key: PublicKey,
+        topic: Topic,
+        request: Vec<u8>,
+        answer: oneshot::Sender<Answer>,
+    ) {
+        let connected = peer_id(&key).ok().filter(|id| self.peers.contains_key(id));
+        let Some(id) = connected else {
+            let _ = answer.send(Err(AskError::NotConnected(key)));
+            return;
+        };
+        let number = self.swarm.behaviour_mut().topic(topic).send_request(&id, request);
+        self.asks.insert((topic, number), (key, answer));
+    }
+
+    fn peer_infos(&self) -> Vec<PeerInfo> {
+        let connected = self.peers.iter().map(|(id, peer)| {
+            let account = self.exchange.account(&peer.key);
+            let dialled = peer.links.values().filter(|link| link.dialled);
+            let mut addresses: Vec<_> = dialled.map(|link| link.address.clone()).collect();
+            addresses.extend_from_slice(self.book.addresses(id));
+            PeerInfo {
+                key: peer.key,
+                member: Some(peer.member.clone()),
+                addresses: meet::with_peer(&addresses, id),
+                is_origin: peer.member.has(Role::Seeder),
+                bytes_in: account.bytes_in,
+                bytes_out: account.bytes_out,
+            }
+        });
+        let absent = self.book.absent().filter_map(|(id, addresses)| {
+            let key = public_key(&id)?;
+            let account = self.exchange.account(&key);
+            Some(PeerInfo {
+                key,
+                member: None,
+                addresses: meet::with_peer(addresses, &id),
+                is_origin: false,
+                bytes_in: account.bytes_in,
+                bytes_out: account.bytes_out,
+            })
+        });
+        connected.chain(absent).collect()
+    }
+}

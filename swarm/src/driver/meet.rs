@@ -1,0 +1,249 @@
+//! How members meet: addresses, names, the local network, and each other.
+
+use std::time::{Duration, Instant};
+
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::{Multiaddr, PeerId};
+
+use crate::address_book::{Dial, Source};
+use crate::ask::Topic;
+use crate::dns_sd::Ports;
+use crate::driver::{Driver, chance, network, now, unix_now};
+use crate::gate::public_key;
+use crate::limits::MAX_ADDRESSES;
+use crate::options::StartError;
+use crate::peer_exchange::{self, is_loopback};
+
+/// When a new peer is asked whom it knows, after it came; others may still be
+/// on their way to it.
+const ASK_AFTER: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(1_000), Duration::from_secs(4), Duration::from_secs(15)];
+/// How often it is asked later on; whoever does not answer is gone.
+const ASK_EVERY: Duration = Duration::from_secs(300);
+
+/// Reads a multiaddress.
+pub(crate) fn parse(address: &str) -> Result<Multiaddr, StartError> {
+    address.parse().map_err(|_| StartError::Address { found: address.chars().take(200).collect() })
+}
+
+/// Addresses with the peer's name behind each.
+pub(crate) fn with_peer(addresses: &[Multiaddr], peer: &PeerId) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for address in addresses {
+        let text = format!("{}/p2p/{peer}", without_peer(address).0);
+        if !all.contains(&text) && all.len() < MAX_ADDRESSES {
+            all.push(text);
+        }
+    }
+    all
+}
+
+/// An address, and the peer that it named at its end.
+fn without_peer(address: &Multiaddr) -> (Multiaddr, Option<PeerId>) {
+    let mut bare = address.clone();
+    match bare.pop() {
+        Some(Protocol::P2p(peer)) => (bare, Some(peer)),
+        _ => (address.clone(), None),
+    }
+}
+
+/// The name that an address begins with, and its port.
+fn host(address: &Multiaddr) -> Option<(String, bool, bool)> {
+    match address.iter().next()? {
+        Protocol::Dns(name) => Some((name.into_owned(), true, true)),
+        Protocol::Dns4(name) => Some((name.into_owned(), true, false)),
+        Protocol::Dns6(name) => Some((name.into_owned(), false, true)),
+        _ => None,
+    }
+}
+
+/// The same address for each IP that its name has now.
+async fn resolved(address: Multiaddr) -> Vec<Multiaddr> {
+    let Some((name, v4, v6)) = host(&address) else { return vec![address] };
+    let found = match tokio::net::lookup_host((name.as_str(), 0)).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!("{name} cannot be resolved: {error}");
+            return Vec::new();
+        }
+    };
+    let wanted = found.filter(|at| if at.is_ipv4() { v4 } else { v6 });
+    let with = |ip: std::net::IpAddr| {
+        let mut parts = address.iter();
+        parts.next();
+        let rest: Multiaddr = parts.collect();
+        std::iter::once(Protocol::from(ip)).chain(rest.iter()).collect::<Multiaddr>()
+    };
+    wanted.map(|at| with(at.ip())).take(MAX_ADDRESSES).collect()
+}
+
+impl Driver {
+    /// An address that the program gave.
+    pub(crate) fn learn_given(&mut self, address: &Multiaddr) {
+        let (address, peer) = without_peer(address);
+        self.book.learn(now(), peer, &[address], Source::Given);
+    }
+
+    /// Addresses of somebody on the local network.
+    pub(crate) fn on_found(&mut self, addresses: &[String]) {
+        let addresses: Vec<_> = addresses.iter().filter_map(|a| a.parse().ok()).collect();
+        self.book.learn(now(), None, &addresses, Source::Lan);
+    }
+
+    /// Dials, after names have become addresses.
+    pub(crate) fn resolve(&mut self, dial: Dial) {
+        if dial.addresses.iter().any(|address| host(address).is_some()) {
+            self.resolving.push(Box::pin(async move {
+                let mut addresses = Vec::new();
+                for address in dial.addresses {
+                    addresses.extend(resolved(address).await);
+                }
+                addresses.truncate(MAX_ADDRESSES);
+                Dial { addresses, ..dial }
+            }));
+        } else {
+            self.dial(dial);
+        }
+    }
+
+    pub(crate) fn dial(&mut self, Dial { dial, peer, addresses }: Dial) {
+        let opts = match (peer, addresses.first()) {
+            (Some(peer), Some(_)) => DialOpts::peer_id(peer)
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .addresses(addresses)
+                .build(),
+            (None, Some(address)) => DialOpts::unknown_peer_id().address(address.clone()).build(),
+            (_, None) => {
+                self.book.failed(now(), dial, false);
+                return;
+            }
+        };
+        let connection = opts.connection_id();
+        self.dials.insert(connection, dial);
+        if let Err(error) = self.swarm.dial(opts) {
+            tracing::debug!("not dialled: {}", network::reason(&error));
+            self.dials.remove(&connection);
+            self.book.failed(now(), dial, false);
+        }
+    }
+
+    /// Asks peers whom they know; when to do so again.
+    pub(crate) fn ask_around(&mut self, now: Instant) -> Option<Instant> {
+        let lonely = self.book.is_lonely();
+        let due: Vec<PeerId> =
+            self.peers.iter().filter(|(_, p)| now >= p.ask_at).map(|(id, _)| *id).collect();
+        for id in due {
+            let peer = self.peers.get_mut(&id).expect("listed above");
+            peer.asked += 1;
+            let pause = ASK_AFTER.get(peer.asked).filter(|_| lonely);
+            peer.ask_at = now + pause.copied().unwrap_or(ASK_EVERY);
+            let question = self.introduction();
+            self.swarm.behaviour_mut().topic(Topic::Peers).send_request(&id, question);
+        }
+        self.peers.values().map(|peer| peer.ask_at).min()
+    }
+
+    /// Somebody asks whom we know; its question is who it is itself.
+    pub(crate) fn on_peers_asked(&mut self, asker: &PeerId, question: &[u8]) -> Vec<u8> {
+        self.on_peers_told(asker, question);
+        peer_exchange::encode(&self.book.records(asker))
+    }
+
+    /// A peer told us of itself or of others.
+    pub(crate) fn on_peers_told(&mut self, teller: &PeerId, list: &[u8]) {
+        let near = self
+            .peers
+            .get(teller)
+            .is_some_and(|peer| peer.links.values().any(|link| is_loopback(&link.address)));
+        for met in peer_exchange::decode(list, unix_now()) {
+            // Whose key is not in its name is in no credential either.
+            if public_key(&met.peer).is_none() {
+                continue;
+            }
+            let usable = met.addresses.into_iter().filter(|a| near || !is_loopback(a));
+            let usable: Vec<Multiaddr> = usable.collect();
+            self.book.learn(now(), Some(met.peer), &usable, Source::Member(*teller));
+            self.book.keep_record(&met.peer, met.record);
+        }
+    }
+
+    /// Our own record, alone in a list.
+    fn introduction(&self) -> Vec<u8> {
+        let record = (!self.listening.is_empty())
+            .then(|| peer_exchange::sign(&self.keypair, &self.listening))
+            .flatten();
+        peer_exchange::encode(record.as_slice())
+    }
+
+    /// What has to be done now and then.
+    pub(crate) fn keep_house(&mut self, now: Instant) {
+        self.let_the_fallen_go();
+        let exchange = &mut self.exchange;
+        let mut over = Vec::new();
+        for peer in self.swarm.behaviour().door.banned() {
+            if public_key(peer).is_none_or(|key| !exchange.is_banned(now, &key)) {
+                over.push(*peer);
+            }
+        }
+        self.swarm.behaviour_mut().door.pardon(&over);
+        self.announce_on_lan();
+    }
+
+    /// Tells the local network where we listen.
+    pub(crate) fn announce_on_lan(&mut self) {
+        let mut ports = Ports::default();
+        for address in self.listening.iter().filter(|address| !is_loopback(address)) {
+            for part in address {
+                match part {
+                    Protocol::Tcp(port) => ports.tcp = Some(port),
+                    Protocol::Udp(port) => ports.quic = Some(port),
+                    _ => {}
+                }
+            }
+        }
+        if let Some(lan) = &mut self.lan
+            && let Err(error) = lan.announce(ports, unix_now(), chance())
+        {
+            tracing::debug!("{error}");
+        }
+    }
+
+    /// Closes connections to those whose credential holds no more.
+    pub(crate) fn let_the_fallen_go(&mut self) {
+        for peer in self.gate.fallen() {
+            tracing::info!(%peer, "its credential does not hold any more");
+            // Not connected any more is as good.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_at_the_end_is_taken_off_and_put_back() {
+        let peer = PeerId::random();
+        let full: Multiaddr = format!("/ip4/192.0.2.1/tcp/4001/p2p/{peer}").parse().unwrap();
+        let (bare, found) = without_peer(&full);
+        assert_eq!((bare.to_string().as_str(), found), ("/ip4/192.0.2.1/tcp/4001", Some(peer)));
+        assert_eq!(with_peer(&[bare, full.clone()], &peer), [full.to_string()]);
+    }
+
+    #[tokio::test]
+    async fn names_become_addresses_with_the_rest_kept() {
+        let name: Multiaddr = "/dns4/localhost/udp/4001/quic-v1".parse().unwrap();
+        let found = resolved(name).await;
+        assert_eq!(found[0].to_string(), "/ip4/127.0.0.1/udp/4001/quic-v1");
+        let plain: Multiaddr = "/ip4/192.0.2.1/tcp/1".parse().unwrap();
+        assert_eq!(resolved(plain.clone()).await, [plain]);
+    }
+
+    #[test]
+    fn what_is_no_address_is_shown() {
+        let error = parse("192.0.2.1:4001").unwrap_err().to_string();
+        assert!(error.contains("192.0.2.1:4001") && error.contains("/ip4/"), "{error}");
+    }
+}

@@ -1,0 +1,291 @@
+//! What happens on the network.
+
+use std::error::Error;
+use std::io;
+
+use bytes::Bytes;
+use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
+use libp2p::request_response::{self, Message, OutboundFailure, ResponseChannel};
+use libp2p::swarm::{DialError, SwarmEvent};
+use libp2p::{Multiaddr, PeerId};
+use manifest::admission::credential::Role;
+use tokio::sync::oneshot;
+
+use crate::ask::Topic;
+use crate::driver::behaviour::BehaviourEvent;
+use crate::driver::lane::LaneError;
+use crate::driver::{Driver, LinkInfo, Peer, now, pieces};
+use crate::event::{AnnouncementId, Event, Reply};
+use crate::exchange::Input;
+use crate::gate::AdmissionError;
+use crate::handle::AskError;
+use crate::limits::MAX_UNJUDGED;
+use crate::link::LinkId;
+use crate::standing::Misbehaviour;
+
+/// What one question or answer brought.
+type Asked = request_response::Event<Vec<u8>, Option<Vec<u8>>>;
+
+/// The reason at the bottom of an error: admission's own word if there is one.
+pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
+    let mut error = error;
+    loop {
+        if error.downcast_ref::<AdmissionError>().is_some() {
+            return error.to_string();
+        }
+        // An `io::Error` hides the error within from `source`.
+        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match within.map(|e| e as &(dyn Error + 'static)).or_else(|| error.source()) {
+            Some(source) => error = source,
+            None => return error.to_string(),
+        }
+    }
+}
+
+/// Where a dial failed, and why.
+fn dial_reason(error: &DialError) -> (String, String) {
+    match error {
+        DialError::Transport(attempts) => {
+            // A refusal says more than a closed port.
+            let mut attempts: Vec<_> =
+                attempts.iter().map(|(at, error)| (at.to_string(), reason(error))).collect();
+            attempts.sort_by_key(|(_, why)| !why.contains("refuse"));
+            attempts.into_iter().next().unwrap_or_default()
+        }
+        DialError::LocalPeerId { address } => (address.to_string(), "that is ourselves".into()),
+        DialError::WrongPeerId { obtained, address } => {
+            (address.to_string(), format!("{obtained} is there instead"))
+        }
+        other => (String::new(), reason(other)),
+    }
+}
+
+impl Driver {
+    pub(crate) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+                if let Some(dial) = self.dials.remove(&connection_id) {
+                    self.book.reached(dial, peer_id);
+                }
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                let ourselves = matches!(error, DialError::LocalPeerId { .. });
+                if let Some(dial) = self.dials.remove(&connection_id) {
+                    self.book.failed(now(), dial, ourselves);
+                }
+                if !ourselves {
+                    let (address, why) = dial_reason(&error);
+                    self.refused(address, why);
+                }
+            }
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+                self.refused(send_back_addr.to_string(), reason(&error));
+            }
+            SwarmEvent::NewListenAddr { address, .. } => {
+                tracing::info!(%address, "listening");
+                self.listening.push(address);
+                self.announce_on_lan();
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.listening.retain(|other| *other != address);
+            }
+            _ => {}
+        }
+    }
+
+    fn refused(&mut self, address: String, why: String) {
+        // Nobody needs a thousand of these.
+        if !self.is_behind() {
+            self.tell(Event::Refused { address, why });
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Door(never) => match never {},
+            BehaviourEvent::Pieces(event) => self.on_pieces(event),
+            BehaviourEvent::Gossip(event) => self.on_gossip(event),
+            BehaviourEvent::Metadata(event) => self.on_asked(Topic::Metadata, event),
+            BehaviourEvent::Log(event) => self.on_asked(Topic::Log, event),
+            BehaviourEvent::Credential(event) => self.on_asked(Topic::Credential, event),
+            BehaviourEvent::Peers(event) => self.on_asked(Topic::Peers, event),
+        }
+    }
+
+    fn on_pieces(&mut self, event: pieces::Event) {
+        match event {
+            pieces::Event::Joined { link, peer, dialled, address } => {
+                self.joined(link, peer, dialled, address);
+            }
+            pieces::Event::Left(link) => self.left(link),
+            pieces::Event::Frame(link, frame) => {
+                self.exchange.handle(now(), Input::Frame { link, frame });
+            }
+            pieces::Event::Written(link, lane, frames) => {
+                self.exchange.handle(now(), Input::Written { link, lane, frames });
+            }
+            pieces::Event::Ended(link, error) => {
+                tracing::debug!(?link, "{}", reason(&error));
+                let peer = self.links.get(&link).copied();
+                let fault = matches!(error, LaneError::Frame(_) | LaneError::Twice(_));
+                if let (true, Some(peer)) = (fault, peer) {
+                    self.offend(&peer, Misbehaviour::Protocol(error.to_string()));
+                }
+                self.swarm.behaviour_mut().pieces.close(link);
+            }
+        }
+    }
+
+    fn joined(&mut self, link: LinkId, id: PeerId, dialled: bool, address: Multiaddr) {
+        let key = crate::gate::public_key(&id);
+        let (Some(member), Some(key)) = (self.gate.member(&id), key) else {
+            // The door lets nobody through whom the gate does not know.
+            self.swarm.behaviour_mut().pieces.close(link);
+            return;
+        };
+        let now = now();
+        self.links.insert(link, id);
+        let origin = member.has(Role::Seeder);
+        let new = !self.peers.contains_key(&id);
+        if new {
+            let links = std::collections::BTreeMap::new();
+            let peer = Peer { key, member: member.clone(), links, asked: 0, ask_at: now };
+            self.peers.insert(id, peer);
+            self.book.joined(id);
+        }
+        let peer = self.peers.get_mut(&id).expect("it was just put there");
+        peer.member = member.clone();
+        peer.links.insert(link, LinkInfo { dialled, address });
+        self.exchange.handle(now, Input::Joined { link, peer: key, origin });
+        if new {
+            self.tell(Event::Admitted { peer: key, member });
+        } else {
+            self.close_superfluous(&id);
+        }
+    }
+
+    /// Of several connections to one peer both sides keep the same one: the
+    /// oldest of those that the peer with the smaller id dialled, if any.
+    fn close_superfluous(&mut self, id: &PeerId) {
+        let we_dial = self.swarm.local_peer_id() < id;
+        let Some(peer) = self.peers.get(id) else { return };
+        let proper = |link: &&LinkInfo| link.dialled == we_dial;
+        let extra: Vec<LinkId> = if peer.links.values().any(|link| proper(&link)) {
+            let wrong = peer.links.iter().filter(|(_, link)| !proper(link));
+            let again = peer.links.iter().filter(|(_, link)| proper(link) && we_dial).skip(1);
+            wrong.chain(again).map(|(link, _)| *link).collect()
+        } else {
+            let ours = peer.links.iter().filter(|(_, link)| link.dialled).skip(1);
+            ours.map(|(link, _)| *link).collect()
+        };
+        extra.into_iter().for_each(|link| self.swarm.behaviour_mut().pieces.close(link));
+    }
+
+    fn left(&mut self, link: LinkId) {
+        self.exchange.handle(now(), Input::Left(link));
+        let Some(id) = self.links.remove(&link) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.links.remove(&link);
+        if peer.links.is_empty() {
+            let key = peer.key;
+            self.peers.remove(&id);
+            self.book.left(now(), &id);
+            self.tell(Event::Gone { peer: key });
+        }
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
+                let from = self.peers.get(&propagation_source).map(|peer| peer.key);
+                let (Some(from), false) = (from, self.is_behind()) else {
+                    self.ignore(&message_id, &propagation_source);
+                    return;
+                };
+                // A verdict that does not come makes room for newer ones.
+                if self.unjudged.len() >= MAX_UNJUDGED
+                    && let Some((_, (message, from))) = self.unjudged.pop_first()
+                {
+                    self.ignore(&message, &from);
+                }
+                let number = self.number();
+                self.unjudged.insert(number, (message_id, propagation_source));
+                let (id, bytes) = (AnnouncementId(number), Bytes::from(message.data));
+                self.tell(Event::Announcement { id, from, bytes });
+            }
+            gossipsub::Event::Subscribed { .. } => {
+                if let Some(bytes) = self.unheard.take() {
+                    self.publish(bytes);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn ignore(&mut self, message: &MessageId, from: &PeerId) {
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.report_message_validation_result(message, from, MessageAcceptance::Ignore);
+    }
+
+    fn on_asked(&mut self, topic: Topic, event: Asked) {
+        match event {
+            Asked::Message { peer, message, .. } => match message {
+                Message::Request { request, channel, .. } => {
+                    self.on_question(topic, peer, request, channel);
+                }
+                Message::Response { request_id, response } => {
+                    if let (Topic::Peers, Some(list)) = (topic, &response) {
+                        self.on_peers_told(&peer, list);
+                    }
+                    if let Some((key, answer)) = self.asks.remove(&(topic, request_id)) {
+                        // Who asked may not care any more.
+                        let _ = answer.send(response.ok_or(AskError::Refused(key)));
+                    }
+                }
+            },
+            Asked::OutboundFailure { peer, request_id, error, .. } => {
+                if let Some((peer, answer)) = self.asks.remove(&(topic, request_id)) {
+                    let why = reason(&error);
+                    let _ = answer.send(Err(AskError::Failed { peer, why }));
+                }
+                if matches!((topic, error), (Topic::Peers, OutboundFailure::Timeout)) {
+                    // Every peer answers this at once; this one is not there.
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
+            }
+            Asked::InboundFailure { .. } | Asked::ResponseSent { .. } => {}
+        }
+    }
+
+    fn on_question(
+        &mut self,
+        topic: Topic,
+        id: PeerId,
+        request: Vec<u8>,
+        channel: ResponseChannel<Option<Vec<u8>>>,
+    ) {
+        if topic == Topic::Peers {
+            let answer = self.on_peers_asked(&id, &request);
+            let behaviour = self.swarm.behaviour_mut().topic(topic);
+            let _ = behaviour.send_response(channel, Some(answer));
+            return;
+        }
+        let asker = self.peers.get(&id).map(|peer| (peer.key, peer.member.clone()));
+        let may = |member: &manifest::admission::chain::Member| {
+            topic != Topic::Log || member.has(Role::Auditor)
+        };
+        match asker {
+            Some((peer, member)) if may(&member) && !self.is_behind() => {
+                let (sender, answer) = oneshot::channel();
+                self.replies.push(Box::pin(async move { (topic, channel, answer.await.ok()) }));
+                let reply = Reply(sender);
+                self.tell(Event::Asked { peer, member, topic, request, reply });
+            }
+            _ => {
+                let behaviour = self.swarm.behaviour_mut().topic(topic);
+                let _ = behaviour.send_response(channel, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a node needs to take part.
+
+use manifest::admission::workgroup::WorkgroupTrust;
+use manifest::key::SigningKey;
+
+use crate::limits::ASSEMBLY_BYTES;
+
+/// How a node shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// The vendor's own: holds everything and spreads it thinly.
+    Origin,
+    /// An installation or an auditor.
+    #[default]
+    Peer,
+}
+
+/// What a node needs to take part.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The peer key: who we are to others.
+    pub identity: SigningKey,
+    /// Our credential chain, encoded.
+    pub chain: Vec<u8>,
+    /// What we believe.
+    pub trust: WorkgroupTrust,
+    /// Multiaddresses to listen on, such as `/ip4/0.0.0.0/udp/0/quic-v1`.
+    pub listen: Vec<String>,
+    /// Multiaddresses to begin with, with or without `/p2p/…`: the ticket's,
+    /// and those of peers that the program remembers.
+    pub bootstrap: Vec<String>,
+    /// Whether to look for members on the local network.
+    pub dns_sd: bool,
+    /// Bytes a second sent at most; zero shares nothing.
+    pub upload_bytes_per_second: Option<u64>,
+    /// Bytes a second asked for at most.
+    pub download_bytes_per_second: Option<u64>,
+    /// How we share.
+    pub role: Role,
+    /// Bytes of objects under way that may be in memory.
+    pub assembly_bytes: usize,
+}
+
+impl Options {
+    /// The least: listens nowhere, knows nobody, shares without limit.
+    #[must_use]
+    pub const fn new(identity: SigningKey, chain: Vec<u8>, trust: WorkgroupTrust) -> Self {
+        Self {
+            identity,
+            chain,
+            trust,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            dns_sd: false,
+            upload_bytes_per_second: None,
+            download_bytes_per_second: None,
+            role: Role::Peer,
+            assembly_bytes: ASSEMBLY_BYTES,
+        }
+    }
+}
+
+/// A node that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is no multiaddress.
+    #[error("{found:?} is not a multiaddress like /ip4/192.0.2.1/udp/4001/quic-v1")]
+    Address {
+        /// What was given.
+        found: String,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {why}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// The reason.
+        why: String,
+    },
+    /// There is no tokio runtime to run on.
+    #[error("the swarm runs on tokio, and there is no runtime here")]
+    NoRuntime,
+}
