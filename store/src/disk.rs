@@ -92,17 +92,18 @@ pub fn read_bounded(path: &Path, max_len: u64) -> Result<Option<Vec<u8>>, DiskEr
         Err(error) => return Err(DiskError::new("open", path, error)),
     };
     let len = file.metadata().map_err(at("look at", path))?.len();
-    let too_long = || {
-        let text = format!("at most {max_len} bytes are expected here");
+    let too_long = |found: u64| {
+        let text = format!("at most {max_len} bytes are expected here, found {found}");
         DiskError::new("read", path, io::Error::new(io::ErrorKind::FileTooLarge, text))
     };
     if len > max_len {
-        return Err(too_long());
+        return Err(too_long(len));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| too_long())?);
+    let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| too_long(len))?);
     // The file may have grown since it was measured.
     file.take(max_len + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
-    if bytes.len() as u64 > max_len { Err(too_long()) } else { Ok(Some(bytes)) }
+    let found = bytes.len() as u64;
+    if found > max_len { Err(too_long(found)) } else { Ok(Some(bytes)) }
 }
 
 /// Removes a file if it is there; not durable until its directory is synced.
