@@ -7,7 +7,7 @@ use manifest::time::UnixTime;
 
 use crate::collect::{Outcome, Reading};
 use crate::judge::{Accusation, Log, Verdict, judge};
-use crate::record::{Finding, Record, Standing, shown};
+use crate::record::{Finding, Record, Standing, plain, shown};
 use crate::vault::{Vault, VaultError};
 
 /// Notes that `member` was admitted, and gives how many of its entries are
@@ -124,8 +124,8 @@ fn finding(accusation: Accusation, evidence: String, now: UnixTime) -> Finding {
         found: now,
         sentence: shown(accusation.sentence.as_bytes()),
         entry: accusation.entry,
-        was: accusation.was.as_deref().map(shown),
-        is: accusation.is.as_deref().map(shown),
+        was: accusation.was.as_deref().map(plain),
+        is: accusation.is.as_deref().map(plain),
         evidence,
     }
 }

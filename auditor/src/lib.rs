@@ -6,12 +6,16 @@
 pub mod cli;
 pub mod clock;
 pub mod collect;
+pub mod daemon;
+mod ending;
 pub mod fleet;
 pub mod home;
 pub mod intake;
 pub mod judge;
 pub mod limits;
+mod offline;
 pub mod record;
 pub mod roots;
+mod show;
 pub mod table;
 pub mod vault;

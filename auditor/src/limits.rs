@@ -23,3 +23,9 @@ pub const NOTE_BYTES: u64 = 1024 * 1024;
 
 /// Installations whose logs are kept.
 pub const INSTALLATIONS: usize = 100_000;
+
+/// How often the auditor signs itself a new credential; it lives for days.
+pub const RENEW_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How often peers are asked for newer roots at most.
+pub const ROOT_EVERY: Duration = Duration::from_secs(10 * 60);

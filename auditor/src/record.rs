@@ -117,15 +117,18 @@ impl Record {
     }
 }
 
+/// Foreign bytes as a text that cannot steer a terminal.
+#[must_use]
+pub fn plain(bytes: &[u8]) -> String {
+    let replaced = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    String::from_utf8_lossy(bytes).chars().map(replaced).collect()
+}
+
 /// Foreign bytes as people may see them on a terminal, cut to a line's length.
 #[must_use]
 pub fn shown(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN_CHARS)
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .collect();
+    let text = plain(bytes);
+    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
     if text.chars().nth(SHOWN_CHARS).is_some() {
         shown.push('…');
     }

@@ -4,13 +4,16 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use manifest::audit::entry::Entry;
 use manifest::time::UnixTime;
 use serde::Serialize;
 
 use crate::fleet::Row;
-use crate::record::Standing;
+use crate::record::{Standing, shown};
+
+/// Columns of the table; longer cells are wrapped.
+const WIDTH: u16 = 132;
 
 /// The fleet as one JSON document.
 #[derive(Debug, Serialize)]
@@ -38,6 +41,7 @@ pub fn text(rows: &[Row], now: UnixTime, logs: &Path) -> String {
     }
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     table.set_header(["machine", "release", "since", "state", "last seen", "log"]);
     for row in rows {
         table.add_row([
@@ -45,7 +49,7 @@ pub fn text(rows: &[Row], now: UnixTime, logs: &Path) -> String {
             row.release.as_ref().map_or_else(|| "none".to_owned(), |r| r.version.to_string())
                 + if row.stale { " (behind)" } else { "" },
             row.since.map_or_else(String::new, moment),
-            row.state.clone(),
+            shown(row.state.as_bytes()),
             ago(row.last_seen, now) + if row.silent { " (silent)" } else { "" },
             standing(row),
         ]);
@@ -87,7 +91,8 @@ fn findings(text: &mut String, row: &Row, logs: &Path) {
 
 /// What an entry's line says, or the line itself if it is no entry.
 fn told(line: &str) -> String {
-    Entry::parse(line.as_bytes()).map_or_else(|_| line.to_owned(), |entry| entry.event.to_string())
+    let told = Entry::parse(line.as_bytes()).map(|entry| entry.event.to_string());
+    shown(told.as_deref().unwrap_or(line).as_bytes())
 }
 
 fn summary(rows: &[Row]) -> String {

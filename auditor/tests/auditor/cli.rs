@@ -77,16 +77,16 @@ fn a_tampered_or_foreign_file_is_no_ticket() {
     let (code, text) = told(&auditor(&home, &["join", "/nowhere/ticket"]));
     assert_eq!(
         (code, text.trim_end()),
-        (1, "updraft-auditor: cannot join: there is no ticket at /nowhere/ticket")
+        (2, "updraft-auditor: cannot join: there is no ticket at /nowhere/ticket")
     );
 }
 
 #[test]
 fn whoever_has_not_joined_is_told_how() {
     let dir = tempfile::tempdir().unwrap();
-    for words in [&["fleet"][..], &["export"]] {
+    for words in [&["fleet"][..], &["export"], &["history", "x"], &["run", "--once"]] {
         let (code, text) = told(&auditor(&dir.path().join("home"), words));
-        assert_eq!(code, 1, "{text}");
+        assert_eq!(code, 4, "{text}");
         assert!(text.contains("join TICKET"), "{text}");
     }
     assert_eq!(told(&auditor(dir.path(), &["flee"])).0, 2);
