@@ -13,7 +13,7 @@ use crate::keys::KeyName;
 use crate::publish::{PublishError, Session};
 
 /// A file is due once less than one part in so many of its life is left.
-const DUE_FRACTION: u32 = 3;
+pub const DUE_FRACTION: u32 = 3;
 
 /// Whether a role's file that ends at `expires` should be signed anew.
 #[must_use]

@@ -1,5 +1,6 @@
 //! What can be asked of the publisher.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Release(Release),
     Ticket(Ticket),
     AuditorTicket(AuditorTicket),
+    Seed(Seed),
     Diff(Diff),
     Status(Status),
     Renew(Renew),
@@ -164,6 +166,34 @@ pub(crate) struct AuditorTicket {
     pub(crate) organisation: Option<String>,
 }
 
+/// Serve the repository to the swarm, and announce what is released
+///
+/// Prints `listening MULTIADDR` and `mirror URL`, one a line, and notes them
+/// for tickets. Signs anew what expires while the keys are here.
+#[derive(Debug, Args)]
+pub(crate) struct Seed {
+    /// Where to listen, as a multiaddress; repeat for several
+    #[arg(long, value_name = "MULTIADDR",
+        default_values = ["/ip4/0.0.0.0/udp/4727/quic-v1", "/ip4/0.0.0.0/tcp/4727"])]
+    pub(crate) listen: Vec<String>,
+
+    /// Serve the repository as a mirror over HTTP, such as 0.0.0.0:8080
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+
+    /// Send at most so many bytes a second to peers; K, M and G multiply
+    #[arg(long, value_name = "BYTES", value_parser = quantity)]
+    pub(crate) upload_limit: Option<u64>,
+
+    /// Do not look for machines on the local network
+    #[arg(long)]
+    pub(crate) no_dns_sd: bool,
+
+    /// End after so many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub(crate) seconds: Option<u64>,
+}
+
 /// Show what an update from one directory to another would cost on the wire
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
@@ -209,6 +239,18 @@ fn this_platform() -> Platform {
     name.parse().expect("names of systems and processors are plain")
 }
 
+/// A number of bytes, with a decimal multiplier if one is wanted.
+fn quantity(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 1_000),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 1_000_000),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    number.ok_or_else(|| "expected a number such as 500000, 500K or 2M".to_owned())
+}
+
 fn bases(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if count <= BASES => Ok(count),
@@ -233,6 +275,9 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+        assert_eq!(quantity("500K"), Ok(500_000));
+        assert_eq!(quantity("7"), Ok(7));
+        assert!(quantity("M").is_err() && quantity("2T").is_err() && quantity("").is_err());
         assert!(this_platform().as_str().contains('-'));
     }
 }

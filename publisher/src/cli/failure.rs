@@ -12,6 +12,8 @@ use crate::keys::KeysError;
 use crate::publish::PublishError;
 use crate::rebuild::RebuildError;
 use crate::release::ReleaseError;
+use crate::seed::credential::SeederCredentialError;
+use crate::seed::driver::SeedError;
 use crate::status::StatusError;
 use crate::ticket::TicketWriteError;
 
@@ -119,6 +121,8 @@ fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
         TicketWriteError: Issuers;
         IssuersError: Home | Keys | Publish;
         StatusError: Home | Issuers | Publish;
+        SeedError: Home | Publish | Credential;
+        SeederCredentialError: Keys | Issuers;
         DiffError: Home | Release | Rebuild | Publish;
     }
     None

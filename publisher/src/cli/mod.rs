@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use manifest::release::manifest::Probe;
@@ -27,7 +28,7 @@ use crate::progress::Progress;
 use crate::publish::Session;
 use crate::release::release;
 
-use crate::{diff, init, release as releases, renew, status, ticket};
+use crate::{diff, init, release as releases, renew, seed, status, ticket};
 
 /// Does what `args` (the program's name first) ask for.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -60,6 +61,7 @@ fn run(cli: Cli, relaunch: Option<Relaunch>) -> Result<(), Failure> {
             let place = Place { out: args.out, addresses: args.addresses, mirrors: args.mirrors };
             run_ticket(common, place, args.organisation.as_deref(), true)
         }
+        Command::Seed(args) => run_seed(common, args),
         Command::Diff(args) => {
             let failed = |error| Failure::new("compare", &error);
             let level = args.level.level;
@@ -185,6 +187,51 @@ fn run_ticket(
         .map_err(|error| Failure::new("write a ticket", &error))?;
     show::ticket(&written, out.as_deref(), auditors);
     Ok(())
+}
+
+fn run_seed(common: &Common, args: args::Seed) -> Result<(), Failure> {
+    let home = open(common, "seed")?;
+    let keys = keys(common, &home);
+    let options = seed::driver::Options {
+        listen: args.listen,
+        http: args.http,
+        upload_bytes_per_second: args.upload_limit,
+        dns_sd: !args.no_dns_sd,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("seed", &error))?;
+    let limit = args.seconds.map(Duration::from_secs);
+    let ran = runtime.block_on(seed::driver::run(home, keys, options, show::seed, ended(limit)));
+    // Reads that nobody waits for any more need not be waited for either.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ran.map_err(|error| Failure::new("seed", &error))
+}
+
+/// Ends when somebody asks this process to, or after `limit`.
+async fn ended(limit: Option<Duration>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let limit = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => {
+                terminated.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = limit => {}
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 /// Opens the home that was named, or the nearest one.

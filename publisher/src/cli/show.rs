@@ -1,5 +1,6 @@
 //! Results as people like to read them.
 
+use std::io::Write;
 use std::path::Path;
 
 use manifest::admission::workgroup::WorkgroupId;
@@ -10,6 +11,7 @@ use crate::diff::Difference;
 use crate::init;
 use crate::release::Released;
 use crate::report::{ahead, bytes, count, share, took};
+use crate::seed::driver::Told;
 use crate::status::{Lifetime, Status};
 use crate::ticket::Written;
 
@@ -154,6 +156,21 @@ pub(crate) fn ticket(written: &Written, file: Option<&Path>, auditors: bool) {
         println!("is public by nature: it keeps strangers out, not owners. A ticket is as");
         println!("trustworthy as the way it came; tell the fingerprint by another.");
     }
+}
+
+/// One line each, for people and programs: whoever started a seeder reads
+/// where it is from here.
+pub(crate) fn seed(told: Told) {
+    let line = match told {
+        Told::Listening(address) => format!("listening {address}"),
+        Told::Mirror(url) => format!("mirror {url}"),
+        Told::Offering { timestamp, objects } => {
+            format!("offering timestamp {timestamp}, {}", count(objects as u64, "object"))
+        }
+        Told::Renewed(roles) => format!("signed anew {}", roles.join(" ")),
+    };
+    // Whoever started the seeder may have read enough and closed the pipe.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn whom(written: &Written, auditors: bool) -> String {
