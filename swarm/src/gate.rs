@@ -52,9 +52,10 @@ type Admitted = (Member, CredentialChain);
 /// Why a connection was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
-    /// The other side's credential does not hold.
+    /// The other side's credential does not hold. The text says why, so that
+    /// it survives transports that keep only the text.
     #[error("refused: {0}")]
-    Refused(#[from] CredentialError),
+    Refused(CredentialError),
     /// The other side does not believe our credential.
     #[error("the other side refuses us: {reason}")]
     RefusedByThem {
@@ -78,6 +79,12 @@ pub enum AdmissionError {
     /// The connection broke.
     #[error("the connection broke during admission")]
     Broken(#[from] io::Error),
+}
+
+impl From<CredentialError> for AdmissionError {
+    fn from(error: CredentialError) -> Self {
+        Self::Refused(error)
+    }
 }
 
 impl fmt::Debug for Gate {

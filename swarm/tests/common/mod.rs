@@ -3,6 +3,8 @@
 // Each test file uses what it needs of these.
 #![allow(dead_code, reason = "shared by several test binaries")]
 
+pub(crate) mod raw;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -41,14 +43,6 @@ pub(crate) fn options(group: &TestWorkgroup, who: u64, role: Role, listen: &str)
 
 pub(crate) fn key(who: u64) -> PublicKey {
     TestWorkgroup::peer_key(who).public()
-}
-
-/// How a node's program answers when it is asked for bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Program {
-    Honest,
-    /// Passes announcements on without a look.
-    Gullible,
 }
 
 pub(crate) type Disk = Arc<Mutex<HashMap<ContentId, Bytes>>>;
