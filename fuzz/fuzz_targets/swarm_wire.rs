@@ -1,0 +1,25 @@
+//! Any bytes on either stream are a frame within its limits, which encodes to
+//! the same bytes again, or an error; any list of peers is signed or left out.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use manifest::time::UnixTime;
+use swarm::limits::{MAX_ADDRESSES, MAX_EXCHANGED_PEERS};
+use swarm::peer_exchange;
+use swarm::wire::{Frame, HEADER_BYTES, Header, Lane};
+
+fuzz_target!(|bytes: &[u8]| {
+    let met = peer_exchange::decode(bytes, UnixTime::from_seconds(1_800_000_000));
+    assert!(met.len() <= MAX_EXCHANGED_PEERS);
+    assert!(met.iter().all(|met| met.addresses.len() <= MAX_ADDRESSES));
+
+    let Some((head, body)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return };
+    for lane in [Lane::Control, Lane::Data] {
+        let Ok(header) = Header::decode(*head, lane) else { continue };
+        let Ok(frame) = Frame::decode(header, body.to_vec().into()) else { continue };
+        assert_eq!(frame.lane(), lane);
+        let (head, payload) = frame.encode();
+        assert_eq!([head, payload.unwrap_or_default()].concat(), bytes);
+    }
+});
