@@ -123,7 +123,7 @@ impl Daemon {
         let authority = Authority::new(applier);
         let objects = Objects::open(&home.objects(), config.cache_bytes)?;
         let shelf = Arc::new(Shelf::new(authority.clone(), objects));
-        let swarm = Swarming::start(&config, &identity, &trust).await?;
+        let swarm = Swarming::start(&home, &config, &identity, &trust)?;
         let mirrors = config.mirrors.iter().chain(&identity.ticket.mirrors);
         let mirrors = mirrors.map(|base| Mirror::new(base)).collect::<Result<Vec<_>, _>>()?;
         let places = (into.clone(), home.dir().to_owned());
@@ -132,7 +132,7 @@ impl Daemon {
         let network = Arc::new(network);
         show_installed(&network, &kept).await;
         let mut swarm = swarm;
-        swarm.answer(Arc::clone(&network), home.log());
+        swarm.answer(Arc::clone(&network), &home, &identity, &trust);
 
         let listener = server::listen(&home.socket())?;
         let (sender, commands) = mpsc::channel(COMMANDS);
@@ -214,6 +214,7 @@ impl Daemon {
         if before == "refreshing" && after != before {
             self.checks += 1;
             self.renew().await;
+            self.swarm.remember(&self.home).await;
         }
         if before != after {
             tracing::info!(from = before, to = after, "the update went on");
@@ -228,7 +229,7 @@ impl Daemon {
         let root = self.network.authority.ask(|applier| applier.trusted().root().clone()).await;
         match workgroup_trust(self.identity.workgroup(), &root) {
             Ok(trust) if trust != self.trust => {
-                self.swarm.set_trust(trust.clone());
+                self.swarm.set_trust(trust.clone()).await;
                 self.trust = trust;
             }
             Ok(_) => {}
@@ -239,7 +240,7 @@ impl Daemon {
         match self.identity.renew(&self.trust, clock::wall()) {
             Ok(None) => {}
             Ok(Some(member)) => {
-                self.swarm.set_chain(&self.identity);
+                self.swarm.set_chain(&self.identity).await;
                 let event = swarming::renewal(&member);
                 let told = self.network.authority.ask(|a| a.record(Actor::Agent, event)).await;
                 if let Err(error) = told {
@@ -268,6 +269,7 @@ impl Daemon {
                     self.input(Input::Check).await;
                 }
             }
+            News::Behind => self.input(Input::Check).await,
             News::Damaged => self.input(Input::Damaged).await,
         }
     }
@@ -280,7 +282,7 @@ impl Daemon {
             }
             Command::Transfer(reply) => {
                 let progress = &self.network.progress;
-                let partial = self.swarm.partial();
+                let partial = self.swarm.partial().await;
                 let here = partial.iter().flat_map(|one| one.blocks.bytes());
                 let blocks = here.filter(|block| *block == b'1').count() as u64;
                 let (progress, missing) = (progress.summary(blocks), progress.missing());
@@ -363,7 +365,7 @@ impl Daemon {
             progress: self.network.progress.summary(0),
             bytes,
             peers: self.network.peers.connected().len(),
-            addresses: self.swarm.addresses(),
+            addresses: self.swarm.addresses().await,
             checks: self.checks,
             ..at_rest
         }

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use manifest::admission::credential::Role;
 use manifest::content::ContentId;
 use manifest::release::layout::Layout;
 use manifest::release::manifest::ReleaseManifest;
@@ -19,7 +20,7 @@ use crate::control::api::{CheckRequest, Status, Verified};
 use crate::control::client::{ControlError, Daemon as Client};
 use crate::daemon::{Daemon, DaemonError};
 use crate::offline;
-use crate::testing::{Machine, Vendor};
+use crate::testing::{Machine, Origin, Vendor};
 use crate::update::state::Outcome;
 
 /// An agent at work, and the way to stop it.
@@ -30,7 +31,8 @@ struct Agent {
 }
 
 fn config(machine: &Machine) -> crate::config::Config {
-    let text = "[update]\npoll = 3600\n";
+    let text = "[update]\npoll = 3600\n[network]\ndns-sd = false\n\
+        listen = [\"/ip4/127.0.0.1/udp/0/quic-v1\", \"/ip4/127.0.0.1/tcp/0\"]\n";
     let path = machine.home.config();
     let written = Written::parse(text, &path).unwrap().or(Written::read(&path).unwrap());
     written.decide(&path).unwrap()
@@ -302,4 +304,67 @@ async fn a_release_larger_than_the_disk_is_refused_before_it_is_fetched() {
     assert!(reason.contains("bytes free") && reason.contains("5497"), "{reason}");
     assert!(is_whole(&machine, vendor.last.as_ref().unwrap()));
     agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_spread_from_peer_to_peer_and_outlive_their_origin() {
+    let mut vendor = Vendor::new();
+    vendor.release(1);
+    let origin = Origin::start(&vendor).await;
+    let mut ticket = vendor.ticket_for(Role::Member, Vec::new());
+    ticket.addresses = origin.addresses().await;
+    let first = Machine::with_ticket(&ticket);
+    let one = Agent::start(&first).await;
+    let status = one.runs(1).await;
+    assert!(status.bytes.origin > 2_800_000, "{:?}", status.bytes);
+    assert!(is_whole(&first, vendor.last.as_ref().unwrap()));
+
+    // Release 2 comes by announcement, without anyone asking for it.
+    vendor.release(2);
+    origin.seed(&vendor).await;
+    let status = one.runs(2).await;
+    assert_eq!(status.last_update.unwrap().outcome, Outcome::Committed);
+    assert!(is_whole(&first, vendor.last.as_ref().unwrap()));
+
+    // The second machine never meets the origin.
+    origin.kill();
+    let mut ticket = vendor.ticket_for(Role::Member, Vec::new());
+    ticket.addresses = one.status().await.addresses;
+    assert!(!ticket.addresses.is_empty());
+    let second = Machine::with_ticket(&ticket);
+    let two = Agent::start(&second).await;
+    let status = two.runs(2).await;
+    assert_eq!(status.bytes.origin, 0);
+    assert!(status.bytes.peers > 2_800_000, "{:?}", status.bytes);
+    assert!(is_whole(&second, vendor.last.as_ref().unwrap()));
+    assert_eq!(status.peers, 1);
+    two.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_serves_damaged_files_withdraws_and_repairs_them() {
+    let mut vendor = Vendor::new();
+    vendor.release(1);
+    let first = Machine::new(&vendor);
+    let one = Agent::start(&first).await;
+    one.runs(1).await;
+    // What it holds in memory, to pass on, is gone after a restart.
+    one.stop().await;
+    let one = Agent::start(&first).await;
+    std::fs::write(first.place().join("current/bin/tool"), "edited").unwrap();
+    let mut ticket = vendor.ticket_for(Role::Member, Vec::new());
+    ticket.addresses = one.status().await.addresses;
+    let second = Machine::with_ticket(&ticket);
+    let two = Agent::start(&second).await;
+    // The first machine mends itself from its mirror, and then serves.
+    two.runs(1).await;
+    assert!(is_whole(&second, vendor.last.as_ref().unwrap()));
+    one.until(|status| {
+        status.installed.as_ref().is_some_and(|installed| installed.slot.to_string() == "1.0@1")
+    })
+    .await;
+    assert!(is_whole(&first, vendor.last.as_ref().unwrap()));
+    two.stop().await;
+    one.stop().await;
 }

@@ -52,6 +52,9 @@ pub const PEER_PAUSE: Duration = Duration::from_secs(4);
 /// How long nobody may bring anything before a transfer is given up for now.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long it may be so where no member is connected.
+pub const LONELY: Duration = Duration::from_secs(5);
+
 /// Objects that are fetched from mirrors at once.
 pub const MIRROR_JOBS: usize = 4;
 
@@ -81,3 +84,21 @@ pub const COMMANDS: usize = 16;
 
 /// News of members that wait for the daemon.
 pub const NEWS: usize = 64;
+
+/// Bytes of the file that keeps members' addresses.
+pub const PEERS_FILE_BYTES: u64 = 64 << 10;
+
+/// Members whose addresses are kept.
+pub const REMEMBERED_PEERS: usize = 32;
+
+/// Objects from members that wait to be kept.
+pub const ARRIVALS: usize = 16;
+
+/// Objects that are read for members at once.
+pub const SERVED_AT_ONCE: usize = 8;
+
+/// Questions of members that are answered at once.
+pub const ANSWERS_AT_ONCE: usize = 4;
+
+/// Members' misbehaviours that one run of the agent tells the log of.
+pub const TOLD_MISBEHAVIOURS: usize = 32;

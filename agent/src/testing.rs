@@ -23,6 +23,7 @@ use manifest::trust::author::repository::{FileFacts, Repository as Author, TopLe
 use manifest::trust::author::role_keys::RoleKeys;
 use manifest::trust::bundle::Bundle;
 use manifest::trust::custom::{ManifestDelta, PatchTarget, ReleaseKind, ReleaseTarget};
+use manifest::trust::exchange::{Announcement, MetadataRequest};
 use manifest::trust::refresh::{Input, Output, Refresh};
 use manifest::trust::trusted::TrustedSet;
 use store::repository::{NewTarget, Repository};
@@ -96,14 +97,19 @@ impl Vendor {
 
     /// A ticket for members, which names the repository as a mirror.
     pub(crate) fn ticket(&self) -> Ticket {
+        self.ticket_for(Role::Member, vec![self.mirror()])
+    }
+
+    /// A ticket for `role` that names these mirrors.
+    pub(crate) fn ticket_for(&self, role: Role, mirrors: Vec<String>) -> Ticket {
         let root = self.files["1.root.json"].clone();
-        let issuer_key = key(self.seed * 10 + 7);
+        let issuer_key = key(self.seed * 10 + if role == Role::Member { 7 } else { 8 });
         let statement = IssuerStatement {
             workgroup: WorkgroupId::of_first_root(&root),
             issuer: issuer_key.public(),
             organisation: "Test Organisation".to_owned(),
             products: vec![Self::subject().product],
-            roles: vec![Role::Member],
+            roles: vec![role],
             credential_seconds: CREDENTIAL_LIFE.as_secs(),
             expires: clock::wall().after(ISSUER_LIFE),
         };
@@ -111,7 +117,7 @@ impl Vendor {
             root,
             product: Self::subject().product,
             addresses: Vec::new(),
-            mirrors: vec![self.mirror()],
+            mirrors,
             issuer: SignedIssuer::sign(&statement, &key(self.seed * 10 + 6)).unwrap(),
             issuer_key,
         }
@@ -302,10 +308,15 @@ pub(crate) struct Machine {
 impl Machine {
     /// A machine whose ticket knows the vendor's repository as a mirror.
     pub(crate) fn new(vendor: &Vendor) -> Self {
+        Self::with_ticket(&vendor.ticket())
+    }
+
+    /// A machine that joined with this ticket.
+    pub(crate) fn with_ticket(given: &Ticket) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(&dir.path().join("home"));
         let ticket = dir.path().join("ticket.json");
-        std::fs::write(&ticket, vendor.ticket().encode().unwrap()).unwrap();
+        std::fs::write(&ticket, given.encode().unwrap()).unwrap();
         let into = dir.path().join("into");
         let platform = Vendor::subject().platform;
         let (root_fingerprint, channel, allow_example_keys) = (None, None, false);
@@ -336,5 +347,68 @@ impl Machine {
         let key = Identity::open(&self.home).unwrap().log_key.public();
         let verified = crate::offline::verify_log(&self.home.log(), &key).unwrap();
         verified.sealed().iter().map(|entry| entry.event.kind().to_owned()).collect()
+    }
+}
+
+/// A vendor's seeder: has every object, and tells of what is published.
+pub(crate) struct Origin {
+    pub(crate) handle: swarm::handle::Handle,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Origin {
+    /// Seeds what `vendor` has published until now, on loopback.
+    pub(crate) async fn start(vendor: &Vendor) -> Self {
+        let ticket = vendor.ticket_for(Role::Seeder, Vec::new());
+        let trusted = vendor.trusted();
+        let workgroup = crate::identity::workgroup_trust(ticket.workgroup(), trusted.root());
+        let workgroup = workgroup.unwrap();
+        let (log_key, peer_key) = (key(200), key(201));
+        let now = clock::wall();
+        let chain = ticket.admit(&workgroup, Role::Seeder, &log_key, &peer_key, now).unwrap();
+        let options = swarm::options::Options {
+            listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
+            role: swarm::options::Role::Origin,
+            ..swarm::options::Options::new(peer_key, chain.encode().unwrap(), workgroup)
+        };
+        let (handle, mut events) = swarm::start(options).unwrap();
+        let repository = vendor.repository.clone();
+        let answers = async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    swarm::event::Event::Serve { object, offset, len, reply } => {
+                        let bytes = repository.object(object).unwrap().map(bytes::Bytes::from);
+                        let start = usize::try_from(offset).unwrap();
+                        reply.send(bytes.map(|bytes| bytes.slice(start..start + len as usize)));
+                    }
+                    swarm::event::Event::Asked { request, reply, .. } => {
+                        let request = MetadataRequest::decode(&request).unwrap();
+                        reply.send(request.answer(&trusted, |_| None).encode());
+                    }
+                    _ => {}
+                }
+            }
+        };
+        let origin = Self { handle, task: tokio::spawn(answers) };
+        origin.seed(vendor).await;
+        origin
+    }
+
+    /// Holds everything that `vendor` has, and tells of what is published.
+    pub(crate) async fn seed(&self, vendor: &Vendor) {
+        let stored = vendor.repository.objects().unwrap();
+        self.handle.hold(stored.iter().map(|object| (object.id, object.len))).await.unwrap();
+        let announcement = Announcement::of(&vendor.trusted()).unwrap();
+        self.handle.publish(announcement.encode()).await.unwrap();
+    }
+
+    /// Where it can be met.
+    pub(crate) async fn addresses(&self) -> Vec<String> {
+        self.handle.listen_addresses().await.unwrap()
+    }
+
+    /// Ends, as if the power had failed.
+    pub(crate) fn kill(self) {
+        self.task.abort();
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{HEAD_START, PATIENCE, PEER_PAUSE};
+use crate::limits::{HEAD_START, LONELY, PATIENCE, PEER_PAUSE};
 
 /// The rule, fed with what comes.
 #[derive(Debug, Clone)]
@@ -15,6 +15,7 @@ pub struct Fallback {
     /// When peers last brought something, if they ever did.
     peers_moved: Option<Instant>,
     moved: Instant,
+    peers_stalled: bool,
     peers_over: bool,
 }
 
@@ -22,13 +23,20 @@ impl Fallback {
     /// A transfer begins.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
-        Self { begun: now, peers_moved: None, moved: now, peers_over: false }
+        let (peers_stalled, peers_over) = (false, false);
+        Self { begun: now, peers_moved: None, moved: now, peers_stalled, peers_over }
     }
 
     /// Peers brought something.
     pub const fn peers_brought(&mut self, now: Instant) {
         self.peers_moved = Some(now);
+        self.peers_stalled = false;
         self.moved = now;
+    }
+
+    /// Peers say themselves that they bring nothing now.
+    pub const fn peers_stalled(&mut self) {
+        self.peers_stalled = true;
     }
 
     /// A mirror brought something.
@@ -50,21 +58,22 @@ impl Fallback {
     /// Whether mirrors may be asked.
     #[must_use]
     pub fn lets_mirrors(&self, now: Instant) -> bool {
-        self.peers_over || now >= self.mirrors_from()
+        self.peers_over || self.peers_stalled || now >= self.mirrors_from()
     }
 
-    /// Whether it is time to give up.
+    /// Whether it is time to give up, where mirrors have nothing left to
+    /// bring; `alone` if no peer is connected.
     #[must_use]
-    pub fn is_hopeless(&self, now: Instant) -> bool {
-        now >= self.moved + PATIENCE
+    pub fn is_hopeless(&self, now: Instant, alone: bool) -> bool {
+        self.peers_over || now >= self.moved + if alone { LONELY } else { PATIENCE }
     }
 
     /// When one of the answers may change by itself.
     #[must_use]
     pub fn next_deadline(&self, now: Instant) -> Instant {
-        let hopeless = self.moved + PATIENCE;
-        let mirrors = self.mirrors_from();
-        if mirrors > now { mirrors.min(hopeless) } else { hopeless }
+        let times = [self.mirrors_from(), self.moved + LONELY, self.moved + PATIENCE];
+        let next = times.into_iter().filter(|time| *time > now).min();
+        next.unwrap_or(now + LONELY)
     }
 
     fn mirrors_from(&self) -> Instant {
@@ -94,6 +103,16 @@ mod tests {
     }
 
     #[test]
+    fn peers_that_stall_lose_their_head_start_until_they_move() {
+        let begun = Instant::now();
+        let mut rule = Fallback::new(begun);
+        rule.peers_stalled();
+        assert!(rule.lets_mirrors(begun));
+        rule.peers_brought(begun);
+        assert!(!rule.lets_mirrors(begun));
+    }
+
+    #[test]
     fn without_peers_mirrors_are_asked_at_once() {
         let begun = Instant::now();
         let mut rule = Fallback::new(begun);
@@ -105,9 +124,20 @@ mod tests {
     fn it_is_hopeless_only_when_nothing_comes_from_anyone() {
         let begun = Instant::now();
         let mut rule = Fallback::new(begun);
-        assert!(!rule.is_hopeless(begun + PATIENCE / 2));
+        assert!(!rule.is_hopeless(begun + PATIENCE / 2, false));
         rule.mirror_brought(begun + PATIENCE / 2);
-        assert!(!rule.is_hopeless(begun + PATIENCE));
-        assert!(rule.is_hopeless(begun + PATIENCE + PATIENCE / 2));
+        assert!(!rule.is_hopeless(begun + PATIENCE, false));
+        assert!(rule.is_hopeless(begun + PATIENCE + PATIENCE / 2, false));
+    }
+
+    #[test]
+    fn who_is_alone_gives_up_sooner() {
+        let begun = Instant::now();
+        let mut rule = Fallback::new(begun);
+        assert!(rule.is_hopeless(begun + LONELY, true));
+        assert!(!rule.is_hopeless(begun + LONELY, false));
+        assert!(rule.next_deadline(begun) < begun + PATIENCE);
+        rule.peers_are_over();
+        assert!(rule.is_hopeless(begun, false));
     }
 }

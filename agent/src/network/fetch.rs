@@ -119,10 +119,10 @@ impl Transfer<'_> {
             if self.fallback.lets_mirrors(now) {
                 self.ask_mirrors();
             }
-            let no_mirror_left = self.jobs.is_empty() && self.queue.is_empty();
-            let over = self.fallback.are_peers_over()
-                && (no_mirror_left || self.network.mirrors.is_empty());
-            if over || self.fallback.is_hopeless(now) {
+            let asking = !self.jobs.is_empty() || !self.queue.is_empty();
+            let mirrors = asking && !self.network.mirrors.is_empty();
+            let alone = self.network.peers.connected().is_empty();
+            if !mirrors && self.fallback.is_hopeless(now, alone) {
                 return Err(self.failure(wanted));
             }
             let deadline = self.fallback.next_deadline(now);
@@ -137,7 +137,7 @@ impl Transfer<'_> {
                         self.keep(id, bytes).await?;
                     }
                     Some(Arrival::Blocks) => self.fallback.peers_brought(Instant::now()),
-                    Some(Arrival::Stalled) => {}
+                    Some(Arrival::Stalled) => self.fallback.peers_stalled(),
                     None => self.fallback.peers_are_over(),
                 },
                 Some(answer) = self.jobs.join_next() => {
@@ -175,8 +175,9 @@ impl Transfer<'_> {
             Ok((bytes, wire)) => {
                 self.network.meter.add_mirror(wire);
                 self.fallback.mirror_brought(Instant::now());
-                self.arrivals.forgo(wanted.id);
-                self.keep(wanted.id, bytes.into()).await
+                let bytes = Bytes::from(bytes);
+                self.arrivals.provide(wanted.id, bytes.clone());
+                self.keep(wanted.id, bytes).await
             }
             Err(error) => {
                 self.tell(cause(&error));
@@ -199,7 +200,7 @@ impl Transfer<'_> {
             Ok(()) => {
                 self.missing.remove(&id);
                 self.progress.arrived(id);
-                self.network.peers.hold_more(vec![(id, len)]);
+                self.network.peers.hold_more(vec![(id, len)]).await;
                 Ok(())
             }
             Err(ObjectError::Disk(error)) => Err(error.into()),

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::mirror::Mirror;
 use crate::network::Network;
 use crate::network::fetch::FetchError;
-use crate::network::peers::{Arrival, Arrivals, NoPeers, Partial, Peer, Peers};
+use crate::network::peers::{Arrival, Arrivals, NoPeers, Peer, Peers};
 use crate::network::refresh::RefreshFailure;
 use crate::network::shelf::Shelf;
 use crate::testing::{Machine, Vendor};
@@ -48,14 +48,21 @@ impl Peers for Fake {
         Box::new(FakeArrivals(std::mem::take(&mut self.arrivals.lock().unwrap())))
     }
 
-    fn hold(&self, _: Vec<(ContentId, u64)>) {}
+    fn hold(&self, _: Vec<(ContentId, u64)>) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
 
-    fn hold_more(&self, _: Vec<(ContentId, u64)>) {}
+    fn hold_more(&self, _: Vec<(ContentId, u64)>) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
 
-    fn withdraw(&self, _: Vec<ContentId>) {}
+    fn withdraw(&self, _: Vec<ContentId>) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
 
-    fn publish(&self, announcement: Vec<u8>) {
+    fn publish(&self, announcement: Vec<u8>) -> BoxFuture<'_, ()> {
         self.published.lock().unwrap().push(announcement);
+        async {}.boxed()
     }
 }
 
@@ -65,11 +72,7 @@ impl Arrivals for FakeArrivals {
         async move { next }.boxed()
     }
 
-    fn forgo(&mut self, _: ContentId) {}
-
-    fn partial(&self) -> Vec<Partial> {
-        Vec::new()
-    }
+    fn provide(&mut self, _: ContentId, _: Bytes) {}
 }
 
 fn peer(n: u8, is_origin: bool) -> Peer {

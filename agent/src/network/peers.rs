@@ -35,16 +35,16 @@ pub trait Peers: Send + Sync {
     fn fetch(&self, wanted: Vec<Wanted>) -> Box<dyn Arrivals>;
 
     /// From now on these, and no others, can be served.
-    fn hold(&self, held: Vec<(ContentId, u64)>);
+    fn hold(&self, held: Vec<(ContentId, u64)>) -> BoxFuture<'_, ()>;
 
     /// This can be served as well.
-    fn hold_more(&self, held: Vec<(ContentId, u64)>);
+    fn hold_more(&self, held: Vec<(ContentId, u64)>) -> BoxFuture<'_, ()>;
 
     /// These can no longer be served.
-    fn withdraw(&self, gone: Vec<ContentId>);
+    fn withdraw(&self, gone: Vec<ContentId>) -> BoxFuture<'_, ()>;
 
     /// Tells all members something.
-    fn publish(&self, announcement: Vec<u8>);
+    fn publish(&self, announcement: Vec<u8>) -> BoxFuture<'_, ()>;
 }
 
 /// Objects on their way from peers.
@@ -52,11 +52,8 @@ pub trait Arrivals: Send {
     /// What arrives next; `None` when no peer can help any more.
     fn next(&mut self) -> BoxFuture<'_, Option<Arrival>>;
 
-    /// An object has come by another way and is not wanted any more.
-    fn forgo(&mut self, id: ContentId);
-
-    /// How far each object that is wanted still is.
-    fn partial(&self) -> Vec<Partial>;
+    /// An object has come by another way; peers may have it from us.
+    fn provide(&mut self, id: ContentId, bytes: Bytes);
 }
 
 /// Something that arrived.
@@ -105,13 +102,21 @@ impl Peers for NoPeers {
         Box::new(Self)
     }
 
-    fn hold(&self, _: Vec<(ContentId, u64)>) {}
+    fn hold(&self, _: Vec<(ContentId, u64)>) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 
-    fn hold_more(&self, _: Vec<(ContentId, u64)>) {}
+    fn hold_more(&self, _: Vec<(ContentId, u64)>) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 
-    fn withdraw(&self, _: Vec<ContentId>) {}
+    fn withdraw(&self, _: Vec<ContentId>) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 
-    fn publish(&self, _: Vec<u8>) {}
+    fn publish(&self, _: Vec<u8>) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 impl Arrivals for NoPeers {
@@ -119,9 +124,5 @@ impl Arrivals for NoPeers {
         Box::pin(async { None })
     }
 
-    fn forgo(&mut self, _: ContentId) {}
-
-    fn partial(&self) -> Vec<Partial> {
-        Vec::new()
-    }
+    fn provide(&mut self, _: ContentId, _: Bytes) {}
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use delta::apply::ApplyError as DeltaError;
+use delta::read_at::ReadAt;
 use manifest::audit::event::ReleaseRef;
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
@@ -143,7 +144,10 @@ impl Network {
         let max_len = offered.length;
         let made = tokio::task::spawn_blocking(move || -> Result<Vec<u8>, DeltaError> {
             let mut out = Vec::new();
-            delta::apply(&delta, &[&old], max_len, &mut out)?;
+            // A delta that copies nothing names no source at all.
+            let sources: &[&dyn ReadAt] =
+                if delta::header(&delta)?.sources.is_empty() { &[] } else { &[&old] };
+            delta::apply(&delta, sources, max_len, &mut out)?;
             Ok(out)
         });
         let made = made.await.expect("applying a delta does not panic");

@@ -167,7 +167,7 @@ impl Network {
     pub async fn announce(&self) {
         let message = self.authority.ask(|applier| Announcement::of(applier.trusted())).await;
         if let Some(message) = message {
-            self.peers.publish(message.encode());
+            self.peers.publish(message.encode()).await;
         }
     }
 

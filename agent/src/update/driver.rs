@@ -156,7 +156,7 @@ impl Driver {
             Output::Discard => {
                 self.prepared = None;
                 let gone = network.shelf.need([])?;
-                network.peers.withdraw(gone);
+                network.peers.withdraw(gone).await;
             }
             Output::Prune { keep } => prune(&network, keep, machine.remembered()).await?,
         }
@@ -271,5 +271,5 @@ pub async fn show_installed(network: &Network, kept: &Remembered) {
     if let Ok(Err(error)) = dropped {
         tracing::warn!(error = %cause(&error), "objects could not be removed");
     }
-    network.peers.hold(network.shelf.held().await);
+    network.peers.hold(network.shelf.held().await).await;
 }

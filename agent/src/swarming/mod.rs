@@ -1,0 +1,206 @@
+//! The swarm as the agent uses it: members to fetch from and to serve, and
+//! news from them.
+//!
+//! [`members`] is what the network side fetches with, [`answers`] what members
+//! ask of us.
+
+pub mod answers;
+pub mod members;
+
+use std::sync::Arc;
+
+use manifest::admission::chain::{CredentialError, Member};
+use manifest::admission::workgroup::WorkgroupTrust;
+use manifest::audit::event::Event;
+use store::atomic;
+use store::disk::read_bounded;
+use store::steps::Steps;
+use swarm::event::Events;
+use swarm::handle::Handle;
+use swarm::options::{Options, StartError};
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::config::Config;
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::limits::{NEWS, PEERS_FILE_BYTES, REMEMBERED_PEERS};
+use crate::network::Network;
+use crate::network::fetch::cause;
+use crate::network::peers::{Partial, Peers};
+use crate::swarming::answers::Answers;
+use crate::swarming::members::Members;
+
+/// The swarm cannot be joined.
+#[derive(Debug, thiserror::Error)]
+pub enum SwarmError {
+    /// An address cannot be used.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The credential cannot be shown.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+}
+
+/// What members brought about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// Newer metadata was announced, verified, and is believed.
+    Metadata,
+    /// Something newer was announced that cannot be judged yet.
+    Behind,
+    /// A member was met.
+    Met,
+    /// Installed files that should be served differ from the manifest.
+    Damaged,
+}
+
+/// The agent's place in the swarm.
+pub struct Swarming {
+    handle: Handle,
+    members: Arc<Members>,
+    /// Taken when answers begin.
+    events: Option<Events>,
+    sender: mpsc::Sender<News>,
+    news: mpsc::Receiver<News>,
+}
+
+impl Swarming {
+    /// Joins the swarm, beginning with the ticket's addresses, those of the
+    /// configuration, and members that were met before.
+    ///
+    /// # Errors
+    /// [`SwarmError`] if an address cannot be listened on.
+    pub fn start(
+        home: &Home,
+        config: &Config,
+        identity: &Identity,
+        trust: &WorkgroupTrust,
+    ) -> Result<Self, SwarmError> {
+        let known = config.peers.iter().chain(&identity.ticket.addresses).cloned();
+        let options = Options {
+            listen: config.listen.clone(),
+            bootstrap: known.chain(remembered(home)).collect(),
+            dns_sd: config.dns_sd,
+            upload_bytes_per_second: config.upload_limit,
+            download_bytes_per_second: config.download_limit,
+            ..Options::new(identity.peer_key.clone(), identity.chain.encode()?, trust.clone())
+        };
+        let (handle, events) = swarm::start(options)?;
+        let (sender, news) = mpsc::channel(NEWS);
+        let members = Arc::new(Members::new(handle.clone()));
+        Ok(Self { handle, members, events: Some(events), sender, news })
+    }
+
+    /// The members that are met.
+    #[must_use]
+    pub fn peers(&self) -> Arc<dyn Peers> {
+        Arc::clone(&self.members) as Arc<dyn Peers>
+    }
+
+    /// From now on answers members, out of `network` and the log in `home`.
+    pub fn answer(
+        &mut self,
+        network: Arc<Network>,
+        home: &Home,
+        identity: &Identity,
+        trust: &WorkgroupTrust,
+    ) {
+        let Some(events) = self.events.take() else { return };
+        let organisation = identity.member(trust, clock::wall()).ok();
+        let answers = Answers::new(
+            self.handle.clone(),
+            Arc::clone(&self.members),
+            network,
+            self.sender.clone(),
+            (home.log(), identity.log_key.public()),
+            organisation.map(|member| member.organisation),
+        );
+        tokio::spawn(answers.run(events));
+    }
+
+    /// What members brought about next.
+    pub async fn news(&mut self) -> Option<News> {
+        self.news.recv().await
+    }
+
+    /// Follows newer workgroup keys.
+    pub async fn set_trust(&self, trust: WorkgroupTrust) {
+        let _ = self.handle.set_trust(trust).await;
+    }
+
+    /// Shows a renewed credential from now on.
+    pub async fn set_chain(&self, identity: &Identity) {
+        match identity.chain.encode() {
+            Ok(chain) => drop(self.handle.set_chain(chain).await),
+            Err(error) => tracing::error!(%error, "the renewed credential cannot be shown"),
+        }
+    }
+
+    /// Where this installation can be met.
+    pub async fn addresses(&self) -> Vec<String> {
+        self.handle.listen_addresses().await.unwrap_or_default()
+    }
+
+    /// How far each object that is being fetched is.
+    pub async fn partial(&self) -> Vec<Partial> {
+        let progress = self.handle.progress().await.unwrap_or_default();
+        let partial = progress.into_iter().map(|object| {
+            let count = usize::try_from(object.len.div_ceil(BLOCK_BYTES)).unwrap_or(0);
+            let mut blocks = vec![b'0'; count];
+            for block in object.blocks {
+                if let Some(place) = blocks.get_mut(block as usize) {
+                    *place = b'1';
+                }
+            }
+            let blocks = String::from_utf8(blocks).expect("it is all digits");
+            Partial { id: object.id, len: object.len, blocks }
+        });
+        partial.collect()
+    }
+
+    /// Remembers where members were met, to find them when every server is
+    /// down. Nothing depends on it, so failing to is only told.
+    pub async fn remember(&self, home: &Home) {
+        let peers = self.handle.peers().await.unwrap_or_default();
+        let met = peers.into_iter().filter(|peer| peer.member.is_some());
+        // One address each first: many members beat many addresses of one.
+        let mut addresses: Vec<String> =
+            met.filter_map(|peer| peer.addresses.into_iter().next()).collect();
+        if addresses.is_empty() {
+            return;
+        }
+        addresses.truncate(REMEMBERED_PEERS);
+        let bytes = serde_json::to_vec_pretty(&addresses).expect("a list of texts serialises");
+        let path = home.peers();
+        let kept = tokio::task::spawn_blocking(move || {
+            if read_bounded(&path, PEERS_FILE_BYTES).ok().flatten().as_ref() == Some(&bytes) {
+                return Ok(());
+            }
+            atomic::write(&path, &bytes, 0o600, &Steps::free())
+        });
+        if let Ok(Err(error)) = kept.await {
+            tracing::warn!(error = %cause(&error), "the members that were met cannot be kept");
+        }
+    }
+}
+
+/// Bytes of a block, the unit in which objects are requested.
+const BLOCK_BYTES: u64 = 32 << 10;
+
+/// Addresses at which members were met; none if the file makes no sense.
+fn remembered(home: &Home) -> Vec<String> {
+    let bytes = read_bounded(&home.peers(), PEERS_FILE_BYTES).ok().flatten().unwrap_or_default();
+    let mut addresses: Vec<String> = serde_json::from_slice(&bytes).unwrap_or_default();
+    addresses.truncate(REMEMBERED_PEERS);
+    // An address that is none would keep the swarm from starting.
+    addresses.retain(|address| address.starts_with('/') && address.len() < 512);
+    addresses
+}
+
+/// The entry that tells of a renewed credential.
+#[must_use]
+pub fn renewal(member: &Member) -> Event {
+    let Member { issuer, peer_key, expires, .. } = *member;
+    Event::Renewed { issuer, peer_key, expires }
+}
