@@ -16,7 +16,7 @@ use manifest::trust::exchange::Announcement;
 use swarm::ask::Topic;
 use swarm::event::{Event, Events};
 use swarm::handle::{AskError, Handle, Stopped, Verdict};
-use swarm::options::{Options as SwarmOptions, StartError};
+use swarm::options::{Options as SwarmOptions, Role as SwarmRole, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
@@ -100,7 +100,8 @@ pub async fn run(home: Home, options: Options) -> Result<Summary, RunError> {
         listen: options.listen.clone(),
         bootstrap,
         dns_sd: options.dns_sd,
-        // An auditor holds no objects.
+        role: SwarmRole::Auditor,
+        // It holds no objects.
         upload_bytes_per_second: Some(0),
         ..SwarmOptions::new(
             admission.peer_key,

@@ -16,8 +16,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::dice::Dice;
 use crate::limits::{
-    ENOUGH_PEERS, MAX_ADDRESSES, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY, MAX_KNOWN_PEERS,
-    MAX_PEERS_FROM_ONE,
+    MAX_ADDRESSES, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY, MAX_KNOWN_PEERS, MAX_PEERS_FROM_ONE,
 };
 
 /// Dials under way at a time.
@@ -76,6 +75,7 @@ type PlaceId = u64;
 #[derive(Debug)]
 pub struct AddressBook {
     own: PeerId,
+    enough: usize,
     places: BTreeMap<PlaceId, Place>,
     by_peer: HashMap<PeerId, PlaceId>,
     connected: BTreeSet<PeerId>,
@@ -85,11 +85,13 @@ pub struct AddressBook {
 }
 
 impl AddressBook {
-    /// Knows nobody; `own` is never dialled.
+    /// Knows nobody; `own` is never dialled, nor is anybody once `enough`
+    /// members are connected.
     #[must_use]
-    pub fn new(own: PeerId, seed: u64) -> Self {
+    pub fn new(own: PeerId, enough: usize, seed: u64) -> Self {
         Self {
             own,
+            enough,
             places: BTreeMap::new(),
             by_peer: HashMap::new(),
             connected: BTreeSet::new(),
@@ -291,11 +293,11 @@ impl AddressBook {
     /// Whether more members are worth knowing of.
     #[must_use]
     pub fn is_lonely(&self) -> bool {
-        self.connected.len() < ENOUGH_PEERS
+        self.connected.len() < self.enough
     }
 
     fn wants_more(&self) -> bool {
-        self.connected.len() + self.dials.len() < ENOUGH_PEERS && self.dials.len() < DIALS
+        self.connected.len() + self.dials.len() < self.enough && self.dials.len() < DIALS
     }
 
     fn is_free(&self, id: PlaceId) -> bool {
@@ -360,12 +362,13 @@ fn neighbourhood(address: &Multiaddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ENOUGH_PEERS;
     use crate::testing::epoch;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn book() -> AddressBook {
-        AddressBook::new(PeerId::random(), 1)
+        AddressBook::new(PeerId::random(), ENOUGH_PEERS, 1)
     }
 
     fn at(host: u8) -> Vec<Multiaddr> {

@@ -96,10 +96,14 @@ pub const MAX_KNOCKING_NEARBY: usize = 16;
 /// Peers that we dial ourselves until so many are connected.
 pub const ENOUGH_PEERS: usize = 16;
 
+/// Peers that an auditor dials until so many are connected: all it knows of,
+/// for it reads the log of each.
+pub const ENOUGH_PEERS_OF_AUDITOR: usize = MAX_KNOWN_PEERS;
+
 /// Peers that a member stays connected with.
 pub const MAX_PEERS: usize = 64;
 
-/// Peers that the origin stays connected with.
+/// Peers that the origin, or an auditor, stays connected with.
 pub const MAX_PEERS_OF_ORIGIN: usize = 512;
 
 /// The longest announcement, in bytes.

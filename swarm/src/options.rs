@@ -10,9 +10,11 @@ use crate::limits::ASSEMBLY_BYTES;
 pub enum Role {
     /// The vendor's own: holds everything and spreads it thinly.
     Origin,
-    /// An installation or an auditor.
+    /// An installation.
     #[default]
     Peer,
+    /// One that seeks every member it hears of, to read its log.
+    Auditor,
 }
 
 /// What a node needs to take part.

@@ -43,7 +43,10 @@ use crate::exchange::{self, Exchange};
 use crate::fetches::FetchId;
 use crate::gate::Gate;
 use crate::handle::{AskError, Command, Handle};
-use crate::limits::{MAX_EVENTS, MAX_PEERS, MAX_PEERS_OF_ORIGIN, MAX_UNDELIVERED_BYTES};
+use crate::limits::{
+    ENOUGH_PEERS, ENOUGH_PEERS_OF_AUDITOR, MAX_EVENTS, MAX_PEERS, MAX_PEERS_OF_ORIGIN,
+    MAX_UNDELIVERED_BYTES,
+};
 use crate::link::LinkId;
 use crate::options::{Options, Role, StartError};
 use crate::serving::Manner;
@@ -164,9 +167,10 @@ impl Driver {
         let gate = Gate::new(options.trust.clone(), options.chain.clone(), unix_now);
         let keypair = transport::keypair(&options.identity);
         let own = keypair.public().to_peer_id();
-        let (manner, most_peers) = match options.role {
-            Role::Origin => (Manner::Origin, MAX_PEERS_OF_ORIGIN),
-            Role::Peer => (Manner::Peer, MAX_PEERS),
+        let (manner, enough_peers, most_peers) = match options.role {
+            Role::Origin => (Manner::Origin, ENOUGH_PEERS, MAX_PEERS_OF_ORIGIN),
+            Role::Peer => (Manner::Peer, ENOUGH_PEERS, MAX_PEERS),
+            Role::Auditor => (Manner::Peer, ENOUGH_PEERS_OF_AUDITOR, MAX_PEERS_OF_ORIGIN),
         };
         let behaviour = Behaviour::new(Arc::clone(&gate), &workgroup, most_peers);
         let config = libp2p::swarm::Config::with_tokio_executor()
@@ -191,7 +195,7 @@ impl Driver {
         let mut driver = Self {
             swarm,
             exchange,
-            book: AddressBook::new(own, !seed),
+            book: AddressBook::new(own, enough_peers, !seed),
             gate,
             keypair,
             commands,
