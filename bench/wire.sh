@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What an update costs on the wire, beside a full download and one-file deltas.
 # Prints a row of a Markdown table for each pair of directories DIR/PAIR/{old,new}
-# (bench/delta/README.md says how to fetch real ones).
+# of consecutive releases; bench/delta/fetch.sh fetches real ones.
 # Usage: bench/wire.sh DIR PAIR...        Needs: zstd, jq, and a built updraft-publisher.
 set -euo pipefail
 dir=${1:?usage: bench/wire.sh DIR PAIR...}; shift

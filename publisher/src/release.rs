@@ -3,7 +3,7 @@
 //! Objects first, then manifests, then what is signed: whoever looks at any
 //! instant sees the release before or this one, each whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use delta::Options as DeltaOptions;
@@ -109,6 +109,14 @@ pub enum ReleaseError {
     /// The home cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// It would publish the home, private keys and all.
+    #[error("{} holds the publisher's home {} with its private keys", dir.display(), home.display())]
+    HoldsHome {
+        /// What was to be released.
+        dir: PathBuf,
+        /// The home in it.
+        home: PathBuf,
+    },
     /// The directory cannot be released.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -176,6 +184,7 @@ pub fn release(
     now: UnixTime,
 ) -> Result<Released, ReleaseError> {
     session.home().check_channel(&options.channel)?;
+    refuse_home(&options.dir, session.home().dir())?;
     let (channel, platform) = (&options.channel, &options.platform);
     let same = |record: &&Record| {
         record.version == options.version
@@ -242,6 +251,18 @@ pub fn release(
             wall: whole.stop().wall,
         }),
     })
+}
+
+/// Refuses a directory that holds the home: nothing secret was ever meant to
+/// be released.
+fn refuse_home(dir: &Path, home: &Path) -> Result<(), ReleaseError> {
+    // What cannot be found is reported by whoever reads it.
+    if let (Ok(found), Ok(inner)) = (dir.canonicalize(), home.canonicalize())
+        && inner.starts_with(&found)
+    {
+        return Err(ReleaseError::HoldsHome { dir: dir.to_owned(), home: home.to_owned() });
+    }
+    Ok(())
 }
 
 fn open_base(record: Record, repository: &Repository) -> Result<Base, ReleaseError> {

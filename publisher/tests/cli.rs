@@ -182,6 +182,25 @@ fn diff_counts_by_class_and_verifies() {
 }
 
 #[test]
+fn a_tree_that_did_not_change_costs_its_metadata_alone() {
+    let place = Place::new();
+    place.tree("one", "first");
+    let said = place.ok(&["diff", "one", "one", "--verify", "--json"]);
+    let json: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&json["delta_bytes"], &json["verified"]), (&Value::from(0), &Value::from(true)));
+}
+
+#[test]
+fn the_home_itself_is_never_released() {
+    let place = Place::with_home();
+    fs::write(place.at("program"), "text").unwrap();
+    for dir in [".", ".updraft"] {
+        let (code, said) = place.refused(&["release", dir, "--version", "1"]);
+        assert!(code == 1 && said.contains("private keys"), "{said}");
+    }
+}
+
+#[test]
 fn refusals_say_what_to_do_and_exit_codes_tell_them_apart() {
     let place = Place::new();
     let (code, said) = place.refused(&["status"]);

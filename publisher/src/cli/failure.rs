@@ -81,6 +81,9 @@ fn advice(error: &(dyn Error + 'static)) -> (u8, Option<&'static str>) {
             }
         };
     }
+    if let Some(ReleaseError::HoldsHome { .. }) = error.downcast_ref::<ReleaseError>() {
+        return (FAILED, Some("release the directory that your build makes, or move the --home"));
+    }
     match error.downcast_ref::<KeysError>() {
         Some(KeysError::Example { .. }) => {
             return (REFUSED, Some("for a demonstration only: --allow-example-keys"));
