@@ -62,7 +62,6 @@ fn measure(old: &Path, new: &Path, machines: u8) -> Result<(), String> {
     std::thread::sleep(REST);
     println!("agent RSS idle: {}", memory(&cast, "VmRSS:"));
 
-    let before: Vec<Glimpse> = cast.machines.iter().map(Glimpse::of).collect();
     let begun = Instant::now();
     release(&cast, new, "2.0")?;
     let published = begun.elapsed();
@@ -74,8 +73,7 @@ fn measure(old: &Path, new: &Path, machines: u8) -> Result<(), String> {
         installed.saturating_sub(published).as_secs_f64(),
         installed.as_secs_f64()
     );
-    let moved: Vec<Glimpse> =
-        cast.machines.iter().zip(&before).map(|(now, then)| Glimpse::of(now).since(then)).collect();
+    let moved: Vec<Glimpse> = cast.machines.iter().map(Glimpse::of).collect();
     let sum = |of: fn(&Glimpse) -> u64| moved.iter().map(of).sum::<u64>() / u64::from(machines);
     println!(
         "bytes a machine: {} from the seeder, {} from peers, {} from its own disk",

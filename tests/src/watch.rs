@@ -17,9 +17,9 @@ pub struct Glimpse {
     pub version: Option<String>,
     /// Versions that failed there.
     pub bad: Vec<String>,
-    /// Bytes it has from the vendor's seeders.
+    /// Bytes that its last update took from the vendor's seeders.
     pub origin: u64,
-    /// Bytes it has from other machines.
+    /// Bytes that it took from other machines.
     pub peers: u64,
     /// Bytes that were on its disk already.
     pub disk: u64,
@@ -53,22 +53,11 @@ impl Glimpse {
         Self {
             state: text(&status["state"]).unwrap_or_else(|| "?".to_owned()),
             version: text(&status["installed"]["version"]),
-            bad: bad.filter_map(|bad| text(&bad["version"])).collect(),
+            bad: bad.filter_map(|bad| text(&bad["release"]["version"])).collect(),
             origin: number("origin"),
             peers: number("peers"),
             disk: number("disk"),
             objects,
-        }
-    }
-
-    /// The same, with only the bytes that came after `then`.
-    #[must_use]
-    pub fn since(&self, then: &Self) -> Self {
-        Self {
-            origin: self.origin.saturating_sub(then.origin),
-            peers: self.peers.saturating_sub(then.peers),
-            disk: self.disk.saturating_sub(then.disk),
-            ..self.clone()
         }
     }
 

@@ -12,8 +12,16 @@ pub(super) fn collect(cast: &Cast, home: &Path) -> Result<(), String> {
     let told = |error: crate::programs::ProgramError| error.to_string();
     let path = ticket.to_string_lossy();
     cast.vendor(&["auditor-ticket", "--out", &path]).map_err(told)?;
-    cast.programs.run(Program::Auditor, home, &["join", &path]).map_err(told)?;
+    join(cast, home)?;
     again(cast, home)
+}
+
+/// Joins one more auditor with the ticket that was issued.
+pub(super) fn join(cast: &Cast, home: &Path) -> Result<(), String> {
+    let ticket = cast.stage.join("auditor.ticket");
+    let told = |error: crate::programs::ProgramError| error.to_string();
+    let joined = cast.programs.run(Program::Auditor, home, &["join", &ticket.to_string_lossy()]);
+    joined.map(drop).map_err(told)
 }
 
 /// Collects what is new since the last time.
