@@ -10,7 +10,7 @@ use manifest::time::UnixTime;
 /// so is wrong, and this is nearer to the truth.
 const WRITTEN: UnixTime = UnixTime::from_seconds(1_735_689_600);
 
-/// The time that judges expiry: the system clock, at least [`WRITTEN`].
+/// The time that judges expiry: the system clock, at least `WRITTEN`.
 #[must_use]
 pub fn wall() -> UnixTime {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

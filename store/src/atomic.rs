@@ -13,7 +13,7 @@ use crate::steps::Steps;
 /// How the names of unfinished files begin; a leftover one means nothing.
 pub const UNFINISHED: &str = ".unfinished-";
 
-/// The steps of [`write`], in order, for tests that cut each.
+/// The steps of [`write()`], in order, for tests that cut each.
 pub const STEPS: [&str; 4] =
     ["atomic: write", "atomic: sync file", "atomic: rename", "atomic: sync directory"];
 
@@ -36,7 +36,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, steps: &Steps) -> Result<(), 
     sync_dir(parent)
 }
 
-/// Like [`write`], but leaves syncing to the caller, who writes many files
+/// Like [`write()`], but leaves syncing to the caller, who writes many files
 /// and syncs their file system once before anything refers to them.
 ///
 /// # Errors
