@@ -99,7 +99,7 @@ pub fn vendor_is_dispensable(glimpses: &[Glimpse], version: &str) -> bool {
         return true;
     }
     // A machine that transfers knows every object that it needs.
-    let wanted = glimpses.iter().find(|g| g.state == "transferring" && !g.objects.is_empty());
+    let wanted = glimpses.iter().find(|g| g.state == "transferring" && g.progress().is_some());
     wanted.is_some_and(|wanted| {
         wanted.objects.iter().all(|(id, holding)| {
             let everywhere = glimpses.iter().filter_map(|glimpse| glimpse.objects.get(id));

@@ -278,7 +278,9 @@ fn trees(arguments: &Arguments, stage: &Path) -> io::Result<Trees> {
         first: release(1, Health::Good)?,
         second: release(2, Health::Good)?,
         third: release(3, Health::Bad)?,
-        probe: sample::PROBE.to_owned(),
+        // However fast the blocks are, there is a moment at which a machine
+        // holds them all and none has finished.
+        probe: format!("sleep 2; {}", sample::PROBE),
         failing_probe: sample::PROBE.to_owned(),
     })
 }
