@@ -17,7 +17,7 @@ use manifest::example_keys::{self, ExampleKey};
 use manifest::key::SigningKey;
 use manifest::name::{ChannelName, Platform};
 use manifest::time::UnixTime;
-use manifest::trust::key::{Key, KeyMaterial};
+use manifest::trust::key::Key;
 use manifest::trust::root::Root;
 use manifest::trust::rules::TrustError;
 use manifest::trust::trusted::TrustedSet;
@@ -252,7 +252,7 @@ fn refuse_example_keys(ticket: &Ticket, root: &Root) -> Result<(), JoinError> {
     let workgroup = root.workgroup_keys().map_err(IdentityError::from)?;
     let issuer = ticket.issuer_key.public();
     let signing = root.keys.values().filter_map(Key::material);
-    let signing = signing.map(|KeyMaterial::Ed25519(key)| key);
+    let signing = signing.filter_map(|material| material.ed25519());
     let mut keys = signing.chain(workgroup).chain([issuer]);
     Ok(keys.try_for_each(|key| example_keys::refuse(&key))?)
 }

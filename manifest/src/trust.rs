@@ -25,6 +25,7 @@ pub mod rules;
 pub mod search;
 pub mod signed;
 pub mod snapshot;
+mod spki;
 pub mod targets;
 pub mod testing;
 pub mod timestamp;

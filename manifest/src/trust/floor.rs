@@ -14,7 +14,6 @@ use sha2::{Digest, Sha256};
 
 use crate::name::{ChannelName, ProductName, ReleaseNumber};
 use crate::trust::authority::Authority;
-use crate::trust::key::KeyMaterial;
 
 /// Which keys may sign a role, whatever ids they go by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,12 +26,7 @@ impl KeySet {
     pub fn of(authority: &Authority) -> Self {
         let mut hash = Sha256::new();
         for material in authority.materials() {
-            match material {
-                KeyMaterial::Ed25519(key) => {
-                    hash.update(b"ed25519\0");
-                    hash.update(key.as_bytes());
-                }
-            }
+            hash.update(material.identity());
         }
         Self(hex::encode(hash.finalize()))
     }

@@ -30,6 +30,9 @@ pub const SIGNATURES: usize = 1024;
 /// Keys of one role.
 pub const KEYS: usize = 4096;
 
+/// Bytes of a public key's text; an RSA key of 8192 bits has 1.5 KB.
+pub const KEY_TEXT_BYTES: usize = 16 << 10;
+
 /// Bytes of an announcement's bundle.
 pub const ANNOUNCEMENT_BYTES: usize = 64 << 10;
 

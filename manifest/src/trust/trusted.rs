@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::key::PublicKey;
 use crate::time::UnixTime;
 use crate::trust::authority::Authority;
-use crate::trust::key::{Key, KeyMaterial};
+use crate::trust::key::Key;
 use crate::trust::limits::{
     DELEGATIONS, ROOT_BYTES, SNAPSHOT_BYTES, TARGETS_BYTES, TIMESTAMP_BYTES,
 };
@@ -109,7 +109,7 @@ impl TrustedSet {
         self.delegated.get(role).map(|delegated| &delegated.file)
     }
 
-    /// Every key that this set lets sign anything: root's, those of all
+    /// Every ed25519 key that this set lets sign anything: root's, those of all
     /// delegations, and the workgroup's. A program looks here for keys that it
     /// must refuse, whatever role they stand in.
     #[must_use]
@@ -117,7 +117,7 @@ impl TrustedSet {
         let delegating = self.targets.iter().chain(self.delegated.values().map(|held| &held.file));
         let delegated = delegating.filter_map(|file| file.delegations.as_ref());
         let materials = self.root.keys.values().chain(delegated.flat_map(|d| d.keys.values()));
-        let ed25519 = materials.filter_map(Key::material).map(|KeyMaterial::Ed25519(key)| key);
+        let ed25519 = materials.filter_map(Key::material).filter_map(|key| key.ed25519());
         ed25519.chain(self.root.workgroup_keys().unwrap_or_default()).collect()
     }
 

@@ -59,8 +59,8 @@ impl Keyring {
     }
 
     fn signer(&self, material: &KeyMaterial) -> Option<&SigningKey> {
-        let KeyMaterial::Ed25519(public) = material;
-        self.0.iter().find(|key| key.public() == *public)
+        let public = material.ed25519()?;
+        self.0.iter().find(|key| key.public() == public)
     }
 
     /// The file of `content`, signed with every key of `authorities` at hand.
