@@ -13,6 +13,7 @@ pub mod custom;
 pub mod delegation;
 pub mod exchange;
 pub mod floor;
+pub mod hashes;
 pub mod key;
 pub mod limits;
 pub mod meta;

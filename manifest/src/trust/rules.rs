@@ -2,9 +2,10 @@
 
 use crate::time::UnixTime;
 use crate::trust::authority::{Authority, BelowThreshold};
+use crate::trust::hashes::Mismatch;
 use crate::trust::key::KeyMaterial;
 use crate::trust::limits::NAMED_BYTES;
-use crate::trust::meta::{MetaFile, Mismatch};
+use crate::trust::meta::MetaFile;
 use crate::trust::role::{MetadataVersion, RoleName};
 use crate::trust::signed::{Document, FormatError, Signed, Verified};
 

@@ -100,6 +100,13 @@ impl Search {
         Ok(())
     }
 
+    /// The delegated role whose file is wanted: a driver that kept one from an
+    /// earlier search may offer that first.
+    #[must_use]
+    pub fn awaited(&self) -> Option<&RoleName> {
+        self.waiting.as_ref().map(|(role, _)| role)
+    }
+
     /// What is trusted now, and the target, if any role speaks of it.
     #[must_use]
     pub fn finish(self) -> (TrustedSet, Option<Found>) {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::time::UnixTime;
 use crate::trust::delegation::Delegations;
-use crate::trust::meta::{Hashes, Mismatch};
+use crate::trust::hashes::{Arrival, Hashes, Mismatch};
 use crate::trust::role::MetadataVersion;
 use crate::trust::signed::{Document, SpecVersion};
 
@@ -61,11 +61,17 @@ impl Target {
     /// # Errors
     /// [`Mismatch`] in the length or in one of the hashes.
     pub fn check(&self, bytes: &[u8]) -> Result<(), Mismatch> {
-        let found = bytes.len() as u64;
-        if self.length != found {
-            return Err(Mismatch::Length { expected: self.length, found });
-        }
-        self.hashes.check(bytes)
+        let mut arrival = self.arrival()?;
+        arrival.take(bytes)?;
+        arrival.finish()
+    }
+
+    /// Begins to check this target file while it arrives (TUF 5.7.3).
+    ///
+    /// # Errors
+    /// [`Mismatch::Unsupported`] for a hash that cannot be computed.
+    pub fn arrival(&self) -> Result<Arrival, Mismatch> {
+        Arrival::of(self.length, &self.hashes)
     }
 
     /// The names beneath `targets/` under which a repository with consistent

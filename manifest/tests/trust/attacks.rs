@@ -3,7 +3,7 @@
 use serde_json::json;
 use updraft_manifest::name::ReleaseNumber;
 use updraft_manifest::trust::candidates::Candidates;
-use updraft_manifest::trust::meta::Mismatch;
+use updraft_manifest::trust::hashes::Mismatch;
 use updraft_manifest::trust::refresh::{Input, Output, Refresh, RefreshError};
 use updraft_manifest::trust::role::RoleName;
 use updraft_manifest::trust::rules::TrustError;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use updraft_manifest::time::UnixTime;
-use updraft_manifest::trust::meta::Mismatch;
+use updraft_manifest::trust::hashes::Mismatch;
 use updraft_manifest::trust::refresh::{Input, Output, Refresh, RefreshError};
 use updraft_manifest::trust::role::RoleName;
 use updraft_manifest::trust::rules::TrustError;
