@@ -19,6 +19,7 @@ pub mod limits;
 pub mod meta;
 pub mod pattern;
 pub mod persisted;
+pub mod quote;
 pub mod refresh;
 pub mod role;
 pub mod root;

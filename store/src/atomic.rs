@@ -5,7 +5,9 @@
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use crate::disk::{DiskError, at, sync_dir};
 use crate::steps::Steps;
@@ -23,17 +25,56 @@ pub const STEPS: [&str; 4] =
 /// # Errors
 /// [`DiskError`]; the old file is then still whole, or the new one already.
 pub fn write(path: &Path, bytes: &[u8], mode: u32, steps: &Steps) -> Result<(), DiskError> {
-    let parent = path.parent().unwrap_or(Path::new(""));
-    steps.reach(STEPS[0])?;
-    let mut file = unfinished(parent, mode).map_err(at("create a file in", parent))?;
-    file.write_all(bytes).map_err(at("write", path))?;
-    // Without this sync, a power cut after the rename leaves an empty file.
-    steps.reach(STEPS[1])?;
-    file.as_file().sync_all().map_err(at("sync", path))?;
-    steps.reach(STEPS[2])?;
-    file.persist(path).map_err(|error| DiskError::new("replace", path, error.error))?;
-    steps.reach(STEPS[3])?;
-    sync_dir(parent)
+    let mut draft = Draft::begin(path, mode, steps)?;
+    draft.write(bytes)?;
+    draft.commit()
+}
+
+/// A file that is written piece by piece before it takes its name.
+///
+/// Dropped without [`Draft::commit`], it is gone and the old file stays.
+#[derive(Debug)]
+pub struct Draft {
+    path: PathBuf,
+    file: NamedTempFile,
+    steps: Steps,
+}
+
+impl Draft {
+    /// Begins what will replace the file at `path`, with the permission bits
+    /// `mode`.
+    ///
+    /// # Errors
+    /// [`DiskError`] if no file can be made beside it.
+    pub fn begin(path: &Path, mode: u32, steps: &Steps) -> Result<Self, DiskError> {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        steps.reach(STEPS[0])?;
+        let file = unfinished(parent, mode).map_err(at("create a file in", parent))?;
+        Ok(Self { path: path.to_owned(), file, steps: steps.clone() })
+    }
+
+    /// Adds the next bytes.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.file.write_all(bytes).map_err(at("write", &self.path))
+    }
+
+    /// Gives the file its name; when this returns, it survives a power cut.
+    ///
+    /// # Errors
+    /// [`DiskError`]; the old file is then still whole, or the new one already.
+    pub fn commit(self) -> Result<(), DiskError> {
+        let Self { path, file, steps } = self;
+        // Without this sync, a power cut after the rename leaves an empty file.
+        steps.reach(STEPS[1])?;
+        file.as_file().sync_all().map_err(at("sync", &path))?;
+        steps.reach(STEPS[2])?;
+        file.persist(&path).map_err(|error| DiskError::new("replace", &path, error.error))?;
+        steps.reach(STEPS[3])?;
+        sync_dir(path.parent().unwrap_or(Path::new("")))
+    }
 }
 
 /// Like [`write()`], but leaves syncing to the caller, who writes many files
@@ -50,7 +91,7 @@ pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskEr
 }
 
 /// A new file beside the one that it will replace.
-fn unfinished(parent: &Path, mode: u32) -> std::io::Result<tempfile::NamedTempFile> {
+fn unfinished(parent: &Path, mode: u32) -> std::io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(mode))
@@ -103,6 +144,20 @@ mod tests {
         let path = dir.path().join("file");
         write(&path, b"secret", 0o600, &Steps::free()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_dropped_draft_leaves_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        write(&path, b"old", 0o600, &Steps::free()).unwrap();
+        let mut draft = Draft::begin(&path, 0o600, &Steps::free()).unwrap();
+        draft.write(b"ne").unwrap();
+        draft.write(b"w").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        drop(draft);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

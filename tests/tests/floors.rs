@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
 /// Every room and its floor. Rooms on one floor never import each other.
-const FLOORS: [(&str, u8); 8] = [
+const FLOORS: [(&str, u8); 9] = [
     ("updraft-delta", 0),
     ("updraft-manifest", 1),
     ("updraft-store", 2),
@@ -13,6 +13,7 @@ const FLOORS: [(&str, u8); 8] = [
     ("updraft-publisher", 3),
     ("updraft-agent", 3),
     ("updraft-auditor", 3),
+    ("updraft-tuf", 3),
     ("updraft-tests", 4),
 ];
 
@@ -74,6 +75,15 @@ fn what_one_room_knows_no_other_imports() {
             assert!(!knows || package.name.as_str() == room, "{} knows {dependency}", package.name);
         }
     }
+}
+
+#[test]
+fn the_plain_client_knows_no_swarm() {
+    let floors: BTreeMap<&str, u8> = FLOORS.into();
+    let workspace = workspace();
+    let tuf = workspace.packages.iter().find(|package| package.name.as_str() == "updraft-tuf");
+    let rooms = imports(tuf.expect("it is a room")).filter(|name| floors.contains_key(name));
+    assert_eq!(rooms.collect::<Vec<_>>(), ["updraft-manifest", "updraft-store"]);
 }
 
 #[test]

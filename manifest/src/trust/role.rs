@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::{ChannelName, ProductName};
 use crate::trust::limits::ROLE_NAME_BYTES;
+use crate::trust::quote::quoted;
 
 /// A role's name: one of the four of TUF, or a delegated role's.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,16 +77,9 @@ impl RoleName {
     /// byte but letters, digits and `_.-~` is percent-encoded.
     #[must_use]
     pub fn file_name(&self) -> String {
-        let mut out = String::with_capacity(self.0.len() + 5);
-        for byte in self.0.bytes() {
-            if byte.is_ascii_alphanumeric() || b"_.-~".contains(&byte) {
-                out.push(char::from(byte));
-            } else {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        out.push_str(".json");
-        out
+        let mut name = quoted(&self.0);
+        name.push_str(".json");
+        name
     }
 
     /// The role whose trusted copy is kept under `name`, the inverse of
