@@ -12,7 +12,7 @@ use updraft_manifest::trust::testing::{
 };
 
 use crate::roots::client;
-use crate::simulator::{Simulator, TOP_LEVEL};
+use updraft_manifest::trust::testing::simulator::{Simulator, TOP_LEVEL, file};
 
 /// A client that has refreshed from a vendor with release 1.
 fn updated() -> (Vendor, Client) {
@@ -33,7 +33,7 @@ fn arbitrary_installation_without_any_key_is_refused() {
         attacker.rotate(role, &[seed], 1);
     }
     attacker.role("root")["version"] = 2.into();
-    let root = crate::simulator::file(&attacker.signed["root"], &attacker.signers["root"]);
+    let root = file(&attacker.signed["root"], &attacker.signers["root"]);
     attacker.put("root", root);
     attacker.publish(&["targets", "snapshot", "timestamp"]);
     assert!(client.refresh(&attacker.files, NOW, &[]).is_err());
@@ -216,7 +216,7 @@ fn compromise_of_fewer_keys_than_the_threshold_signs_nothing() {
         if role == "root" {
             // Not one of the other keys, either: sign() would add the old ones.
             repo.role("root")["version"] = 3.into();
-            let bytes = crate::simulator::file(&repo.signed["root"], &[key(21)]);
+            let bytes = file(&repo.signed["root"], &[key(21)]);
             repo.put("root", bytes);
         } else {
             repo.publish(&["targets", "snapshot", "timestamp"]);

@@ -7,4 +7,3 @@ mod offers;
 mod roots;
 mod rules;
 mod search;
-mod simulator;

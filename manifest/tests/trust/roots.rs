@@ -8,7 +8,7 @@ use updraft_manifest::trust::signed::FormatError;
 use updraft_manifest::trust::testing::{Client, NOW, Vendor, day, key};
 use updraft_manifest::trust::trusted::TrustedSet;
 
-use crate::simulator::{Simulator, TOP_LEVEL, file, key_object};
+use updraft_manifest::trust::testing::simulator::{Simulator, TOP_LEVEL, file, key_object};
 
 const ALL: [&str; 3] = ["root", "snapshot", "timestamp"];
 

@@ -9,7 +9,7 @@ use updraft_manifest::trust::rules::TrustError;
 use updraft_manifest::trust::testing::{Client, NOW, day, key};
 
 use crate::roots::client;
-use crate::simulator::{Simulator, file};
+use updraft_manifest::trust::testing::simulator::{Simulator, file};
 
 const LOWER: [&str; 3] = ["targets", "snapshot", "timestamp"];
 

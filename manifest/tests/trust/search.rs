@@ -7,7 +7,7 @@ use updraft_manifest::trust::rules::TrustError;
 use updraft_manifest::trust::search::{Found, Search};
 use updraft_manifest::trust::testing::{Client, NOW};
 
-use crate::simulator::Simulator;
+use updraft_manifest::trust::testing::simulator::{Simulator, TOP_LEVEL, key_object};
 
 /// Refreshes, then searches; gives what was found and the roles asked for.
 fn search(
@@ -38,12 +38,8 @@ fn search(
 }
 
 fn publish_all(repo: &mut Simulator) {
-    let delegated: Vec<String> = repo
-        .signed
-        .keys()
-        .filter(|role| !crate::simulator::TOP_LEVEL.contains(&role.as_str()))
-        .cloned()
-        .collect();
+    let delegated: Vec<String> =
+        repo.signed.keys().filter(|role| !TOP_LEVEL.contains(&role.as_str())).cloned().collect();
     let roles: Vec<&str> = delegated.iter().map(String::as_str).collect();
     repo.publish(&roles);
     repo.publish(&["targets", "snapshot", "timestamp"]);
@@ -210,7 +206,7 @@ fn hash_prefixes_and_bins_lead_to_their_role() {
     repo.delegate("targets", "bin-5", 20, &["*"]);
     let roles = repo.role("targets")["delegations"].as_object_mut().unwrap();
     roles.remove("roles");
-    let id = crate::simulator::key_object(&updraft_manifest::trust::testing::key(20)).0;
+    let id = key_object(&updraft_manifest::trust::testing::key(20)).0;
     roles.insert(
         "succinct_roles".to_owned(),
         json!({ "keyids": [id], "threshold": 1, "bit_length": 3, "name_prefix": "bin" }),

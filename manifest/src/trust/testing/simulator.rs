@@ -5,31 +5,36 @@
 
 use std::collections::BTreeMap;
 
+use crate::canonical;
+use crate::key::SigningKey;
+use crate::time::UnixTime;
+use crate::trust::role::RoleName;
+use crate::trust::testing::{Files, day, key};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use updraft_manifest::canonical;
-use updraft_manifest::key::SigningKey;
-use updraft_manifest::trust::role::RoleName;
-use updraft_manifest::trust::testing::{Files, day, key};
 
-pub(crate) const TOP_LEVEL: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
+/// The four roles that root names, in the order in which they are written.
+pub const TOP_LEVEL: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
 
 /// The repository's roles as it would write them next, and what it has written.
-#[derive(Clone)]
-pub(crate) struct Simulator {
+#[derive(Debug, Clone)]
+pub struct Simulator {
     /// The `signed` part of each role.
-    pub(crate) signed: BTreeMap<String, Value>,
+    pub signed: BTreeMap<String, Value>,
     /// Who signs each role's next file.
-    pub(crate) signers: BTreeMap<String, Vec<SigningKey>>,
+    pub signers: BTreeMap<String, Vec<SigningKey>>,
     /// Whether snapshot and timestamp name lengths and hashes.
-    pub(crate) hashes: bool,
-    pub(crate) files: Files,
+    pub hashes: bool,
+    /// What is served, by name.
+    pub files: Files,
+    expires: UnixTime,
     /// The newest file of each role.
     newest: BTreeMap<String, Vec<u8>>,
 }
 
 /// The key object of an ed25519 key, and its id.
-pub(crate) fn key_object(key: &SigningKey) -> (String, Value) {
+#[must_use]
+pub fn key_object(key: &SigningKey) -> (String, Value) {
     let object = json!({ "keytype": "ed25519", "scheme": "ed25519",
         "keyval": { "public": key.public().to_string() } });
     let id = hex::encode(Sha256::digest(canonical::to_vec(&object).unwrap()));
@@ -37,7 +42,8 @@ pub(crate) fn key_object(key: &SigningKey) -> (String, Value) {
 }
 
 /// A file of `signed`, signed by `keys`.
-pub(crate) fn file(signed: &Value, keys: &[SigningKey]) -> Vec<u8> {
+#[must_use]
+pub fn file(signed: &Value, keys: &[SigningKey]) -> Vec<u8> {
     let message = canonical::to_vec(signed).unwrap();
     let signatures: Vec<Value> = keys
         .iter()
@@ -47,13 +53,26 @@ pub(crate) fn file(signed: &Value, keys: &[SigningKey]) -> Vec<u8> {
     serde_json::to_vec_pretty(&json!({ "signed": signed, "signatures": signatures })).unwrap()
 }
 
+impl Default for Simulator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Simulator {
     /// Version 1 of the four roles, each with one key (seeds 1 to 4 in the
     /// order root, targets, snapshot, timestamp), all expiring on day 30.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::until(day(30))
+    }
+
+    /// As [`Simulator::new`], expiring at another time.
+    #[must_use]
+    pub fn until(expires: UnixTime) -> Self {
         let common = |kind: &str| {
             json!({ "_type": kind, "spec_version": "1.0.34", "version": 0,
-                "expires": day(30).to_string() })
+                "expires": expires.to_string() })
         };
         let mut signed: BTreeMap<String, Value> =
             TOP_LEVEL.iter().map(|role| ((*role).to_owned(), common(role))).collect();
@@ -68,6 +87,7 @@ impl Simulator {
             signers: BTreeMap::new(),
             hashes: false,
             files: Files::new(),
+            expires,
             newest: BTreeMap::new(),
         };
         for (role, seed) in TOP_LEVEL.into_iter().zip(1..) {
@@ -77,12 +97,13 @@ impl Simulator {
         simulator
     }
 
-    pub(crate) fn role(&mut self, role: &str) -> &mut Value {
+    /// The `signed` part of a role, to be changed.
+    pub fn role(&mut self, role: &str) -> &mut Value {
         self.signed.get_mut(role).unwrap()
     }
 
     /// Lets the keys of `seeds` alone sign a top-level role.
-    pub(crate) fn rotate(&mut self, role: &str, seeds: &[u8], threshold: u64) {
+    pub fn rotate(&mut self, role: &str, seeds: &[u8], threshold: u64) {
         let keys: Vec<SigningKey> = seeds.iter().map(|seed| key(*seed)).collect();
         let root = self.role("root");
         let mut ids = Vec::new();
@@ -96,17 +117,18 @@ impl Simulator {
     }
 
     /// Delegates `paths` to a role signed by the key of `seed`.
-    pub(crate) fn delegate(&mut self, by: &str, role: &str, seed: u8, paths: &[&str]) {
+    pub fn delegate(&mut self, by: &str, role: &str, seed: u8, paths: &[&str]) {
         self.delegate_as(by, seed, json!({ "name": role, "terminating": false, "paths": paths }));
+        let expires = self.expires.to_string();
         self.signed.entry(role.to_owned()).or_insert_with(|| {
             json!({ "_type": "targets", "spec_version": "1.0.34", "version": 0,
-                "expires": day(30).to_string(), "targets": {} })
+                "expires": expires, "targets": {} })
         });
         self.signers.insert(role.to_owned(), vec![key(seed)]);
     }
 
     /// Adds a delegation with the key of `seed` and these members.
-    pub(crate) fn delegate_as(&mut self, by: &str, seed: u8, mut role: Value) {
+    pub fn delegate_as(&mut self, by: &str, seed: u8, mut role: Value) {
         let (id, object) = key_object(&key(seed));
         role["keyids"] = json!([id]);
         role["threshold"] = 1.into();
@@ -119,14 +141,14 @@ impl Simulator {
     }
 
     /// Puts a target file into a role.
-    pub(crate) fn add_target(&mut self, role: &str, path: &str, content: &[u8]) {
+    pub fn add_target(&mut self, role: &str, path: &str, content: &[u8]) {
         let hash = hex::encode(Sha256::digest(content));
         self.role(role)["targets"][path] =
             json!({ "length": content.len(), "hashes": { "sha256": hash } });
     }
 
     /// Writes the next version of each role, in this order.
-    pub(crate) fn publish(&mut self, roles: &[&str]) {
+    pub fn publish(&mut self, roles: &[&str]) {
         for role in roles {
             let version = self.signed[*role]["version"].as_u64().unwrap() + 1;
             self.role(role)["version"] = version.into();
@@ -135,7 +157,7 @@ impl Simulator {
     }
 
     /// Writes a role under the version it has.
-    pub(crate) fn write(&mut self, role: &str) {
+    pub fn write(&mut self, role: &str) {
         match role {
             "snapshot" => {
                 // What was named once stays named, as the specification asks.
@@ -159,7 +181,8 @@ impl Simulator {
     }
 
     /// A role's next file as `signed` and `signers` have it.
-    pub(crate) fn sign(&self, role: &str) -> Vec<u8> {
+    #[must_use]
+    pub fn sign(&self, role: &str) -> Vec<u8> {
         // A root is signed by those of the root before, too.
         let mut keys = self.signers[role].clone();
         if role == "root"
@@ -178,7 +201,7 @@ impl Simulator {
     }
 
     /// Serves `bytes` as the file of a role under the version it has.
-    pub(crate) fn put(&mut self, role: &str, bytes: Vec<u8>) {
+    pub fn put(&mut self, role: &str, bytes: Vec<u8>) {
         let version = &self.signed[role]["version"];
         let file_name = RoleName::new(role).unwrap().file_name();
         let name = match (role, self.consistent()) {
