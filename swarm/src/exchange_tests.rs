@@ -323,3 +323,24 @@ fn a_withdrawn_object_is_fetched_from_someone_else() {
     assert!(net.nodes[2].given[&net.nodes[1].key] >= 1_000_000);
     assert!(net.account(2, 1).bytes_in > 1_000_000);
 }
+
+#[test]
+fn an_object_that_was_lost_is_fetched_from_the_same_peer_again() {
+    for manner in [Manner::Origin, Manner::Peer] {
+        let objects = objects(&[200_000], 15);
+        let mut net = Net::new(15, MS);
+        net.add(manner, None, Conduct::Honest);
+        net.add(Manner::Peer, None, Conduct::Honest);
+        net.hold(0, &objects);
+        net.connect_all();
+        net.fetch(1, &objects);
+        net.run(60 * SECOND, |net| net.all_finished(1..2)).expect("finished");
+        net.hold(1, &objects);
+        // Its files were damaged: it has the object no more, and says so.
+        net.input(1, Input::Withdraw(vec![ContentId::of(&objects[0])]));
+        net.nodes[1].finished_at = None;
+        net.fetch(1, &objects);
+        let again = net.run(5 * SECOND, |net| net.all_finished(1..2));
+        assert!(again.is_some(), "from {manner:?}");
+    }
+}

@@ -226,11 +226,9 @@ impl Serving {
             let wanted = Wanted { id: want.id, size: want.size, list: false };
             upload.wants.insert(want.index, wanted);
             upload.by_id.insert(want.id, want.index);
-            // What was remembered of an object of another size is void.
-            let blocks = want.size.blocks();
-            if upload.known.get(&want.id).is_some_and(|map| map.blocks() != blocks)
-                && let Some(map) = upload.known.remove(&want.id)
-            {
+            // Whoever wants an object has none of it, whatever it had before
+            // and was told of then: its files may have been damaged.
+            if let Some(map) = upload.known.remove(&want.id) {
                 self.spread.forget(want.id, &map);
             }
         }
