@@ -2,7 +2,8 @@
 //!
 //! Promises that an entry is durable when `append` returns, and then that a
 //! checkpoint over it is. A log that is not what its checkpoint seals is not
-//! continued: signing on would make a forgery look true.
+//! continued: signing on would make a forgery look true. It is kept as it is,
+//! for auditors to see.
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,8 @@ pub struct AuditLog {
     chain: Chain,
     key: SigningKey,
     dir: PathBuf,
+    /// Why nothing is added any more.
+    closed: Option<String>,
 }
 
 /// A log that cannot be continued.
@@ -41,6 +44,14 @@ pub enum AuditError {
     Unsealed {
         /// The log's directory.
         dir: PathBuf,
+    },
+    /// Nothing is added to it, because of what was found when it was opened.
+    #[error("the log in {} is not continued: {why}", dir.display())]
+    Closed {
+        /// The log's directory.
+        dir: PathBuf,
+        /// What was found.
+        why: String,
     },
     /// The entry cannot be written as a line.
     #[error("the entry cannot be written")]
@@ -74,9 +85,36 @@ impl AuditLog {
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             chain.push(&line[..line.len() - 1])?;
         }
-        let log = Self { file, chain, key, dir: dir.to_owned() };
+        let log = Self { file, chain, key, dir: dir.to_owned(), closed: None };
         log.seal()?;
         Ok(log)
+    }
+
+    /// As [`AuditLog::open`]; but a log that was changed is opened closed:
+    /// nothing can be added to it.
+    ///
+    /// # Errors
+    /// [`AuditError::Log`].
+    pub fn open_or_close(dir: &Path, key: SigningKey, steps: Steps) -> Result<Self, AuditError> {
+        match Self::open(dir, key.clone(), steps.clone()) {
+            Err(
+                error @ (AuditError::Changed { .. }
+                | AuditError::Unsealed { .. }
+                | AuditError::Link(_)),
+            ) => {
+                let file = LogFile::open(dir, steps)?;
+                let chain = Chain::new(InstallationId::of(&key.public()));
+                let closed = Some(error.to_string());
+                Ok(Self { file, chain, key, dir: dir.to_owned(), closed })
+            }
+            opened => opened,
+        }
+    }
+
+    /// Why nothing is added any more, if nothing is.
+    #[must_use]
+    pub fn closed(&self) -> Option<&str> {
+        self.closed.as_deref()
     }
 
     /// Writes what happened; it is durable and sealed when this returns.
@@ -84,6 +122,9 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError`]; the entry may then be there without being sealed.
     pub fn append(&mut self, by: Actor, moment: Moment, event: Event) -> Result<(), AuditError> {
+        if let Some(why) = self.closed.clone() {
+            return Err(AuditError::Closed { dir: self.dir.clone(), why });
+        }
         let line = self.chain.next(by, moment, event).to_line()?;
         let mut chain = self.chain.clone();
         chain.push(&line)?;
@@ -93,7 +134,7 @@ impl AuditLog {
         self.seal()
     }
 
-    /// Number of entries.
+    /// Number of entries; 0 of a closed log.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.chain.size()
@@ -165,6 +206,11 @@ mod tests {
         std::fs::write(&path, text.replace("test 1", "test 7")).unwrap();
         let refused = AuditLog::open(dir.path(), key(), Steps::free()).err().unwrap().to_string();
         assert!(refused.contains("was changed"), "{refused}");
+        let mut log = AuditLog::open_or_close(dir.path(), key(), Steps::free()).unwrap();
+        assert!(log.closed().is_some_and(|why| why.contains("was changed")));
+        let refused = log.append(Actor::Agent, crate::clock::moment(), stopped(9));
+        assert!(matches!(refused, Err(AuditError::Closed { .. })));
+        assert!(std::fs::read_to_string(&path).unwrap().contains("test 7"), "it stays as it is");
     }
 
     #[test]

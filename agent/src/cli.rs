@@ -38,7 +38,7 @@ struct Cli {
     #[arg(long, global = true)]
     json: bool,
     /// What to tell on standard error, such as `info` or `agent=debug`
-    #[arg(long, global = true, value_name = "FILTER", default_value = "warn")]
+    #[arg(long, global = true, value_name = "FILTER", default_value = QUIET)]
     log: String,
     #[command(subcommand)]
     command: Verb,
@@ -166,6 +166,10 @@ impl Run {
     }
 }
 
+/// What is told on standard error unless somebody asks for more. The swarm's
+/// library warns of what is no trouble, such as hearing something twice.
+const QUIET: &str = "warn,libp2p_gossipsub=error";
+
 /// Runs the agent with `args`, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
@@ -189,7 +193,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn tell_on_stderr(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(QUIET));
     // A second start within one process keeps the first one's filter.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -294,14 +298,17 @@ fn act_run(home: Home, config: Config, once: bool) -> Result<ExitCode, Failure> 
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
-    let ended: Result<bool, Failure> = runtime.block_on(async {
+    let ended: Result<Option<String>, Failure> = runtime.block_on(async {
         let daemon = daemon::Daemon::start(home, config, once).await?;
         Ok(daemon.run(stopped()).await?)
     });
     // A file that is being copied does not hold up the end: what is half done
     // is done again.
     runtime.shutdown_background();
-    Ok(if ended? { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    match ended? {
+        None => Ok(ExitCode::SUCCESS),
+        Some(shortcoming) => Err(Failure::failed(shortcoming)),
+    }
 }
 
 /// Completes when the process is asked to end.

@@ -25,7 +25,7 @@ use crate::control::server::{self, Command};
 use crate::home::Home;
 use crate::identity::{Identity, IdentityError, workgroup_trust};
 use crate::join::host;
-use crate::limits::COMMANDS;
+use crate::limits::{COMMANDS, ONCE_PATIENCE};
 use crate::mirror::{Mirror, MirrorError};
 use crate::network::Network;
 use crate::network::fetch::cause;
@@ -33,7 +33,8 @@ use crate::network::shelf::Shelf;
 use crate::swarming::{self, News, Swarming};
 use crate::update::decision::Subject;
 use crate::update::driver::{Driver, decide, show_installed};
-use crate::update::machine::{Input, Machine, RollBackError};
+use crate::update::machine::{Machine, RollBackError};
+use crate::update::messages::Input;
 use crate::update::schedule::Schedule;
 use crate::update::state::{InSlot, Outcome, Remembered};
 
@@ -60,8 +61,8 @@ pub enum DaemonError {
     Disk(#[from] DiskError),
 }
 
-/// Who asked for a comparison of the installed files.
-type Verifier = oneshot::Sender<Result<Verified, Refusal>>;
+/// Who asked for a comparison of the installed files; nobody if it is our own.
+type Verifier = Option<oneshot::Sender<Result<Verified, Refusal>>>;
 
 /// A comparison of the installed files that has ended.
 struct Inspection {
@@ -116,9 +117,14 @@ impl Daemon {
         let current = applier.current()?;
         let release = kept.installed.as_ref().map(InSlot::release);
         let agent = env!("CARGO_PKG_VERSION").into();
-        applier.record(Actor::Agent, Event::Started { agent, host: host().into(), release })?;
-        if let Some(member) = renewed {
-            applier.record(Actor::Agent, swarming::renewal(&member))?;
+        if let Some(why) = applier.closed_log() {
+            // It serves on, and shows the log to auditors as it is.
+            tracing::error!(%why, "nothing is installed until the log is looked at");
+        } else {
+            applier.record(Actor::Agent, Event::Started { agent, host: host().into(), release })?;
+            if let Some(member) = renewed {
+                applier.record(Actor::Agent, swarming::renewal(&member))?;
+            }
         }
         let authority = Authority::new(applier);
         let objects = Objects::open(&home.objects(), config.cache_bytes)?;
@@ -163,19 +169,20 @@ impl Daemon {
         })
     }
 
-    /// Works until `stop` completes, or once if that was asked for; says
-    /// whether all was well at the end.
+    /// Works until `stop` completes, or once if that was asked for; gives, if
+    /// it was, why the newest release does not run.
     ///
     /// # Errors
     /// [`DaemonError`] if the end cannot be told.
     pub async fn run(
         mut self,
         stop: impl Future<Output = &'static str>,
-    ) -> Result<bool, DaemonError> {
+    ) -> Result<Option<String>, DaemonError> {
         tokio::pin!(stop);
+        let begun = Instant::now();
         let reason = loop {
             self.driver.act(&mut self.machine).await;
-            if self.once && self.checks > 0 && self.machine.state_name() == "idle" {
+            if self.once && self.has_done_its_work(begun) {
                 break "asked to run once";
             }
             let deadline = self.machine.next_deadline();
@@ -201,10 +208,16 @@ impl Daemon {
         let event = Event::Stopped { reason: reason.into() };
         self.network.authority.ask(move |applier| applier.record(Actor::Agent, event)).await?;
         let _ = store::disk::remove_file(&self.home.socket());
-        let kept = self.machine.remembered();
-        let checked = kept.last_check.is_some_and(|check| check.ok);
-        let stayed = kept.last_update.is_none_or(|last| last.outcome == Outcome::Committed);
-        Ok(!self.once || (checked && stayed))
+        Ok(if self.once { shortcoming(self.machine.remembered()) } else { None })
+    }
+
+    /// Whether a look for releases has come to its end; members have a while
+    /// to be met before nobody is taken for an answer.
+    fn has_done_its_work(&self, begun: Instant) -> bool {
+        let looked = self.checks > 0 && self.machine.state_name() == "idle";
+        let check = self.machine.remembered().last_check;
+        let answered = check.is_some_and(|check| check.ok) || !self.network.mirrors.is_empty();
+        looked && (answered || begun.elapsed() >= ONCE_PATIENCE)
     }
 
     async fn input(&mut self, input: Input) {
@@ -221,6 +234,10 @@ impl Daemon {
         }
         if after == "idle" {
             self.network.shelf.rest();
+        }
+        if before == "rolling-back" && after == "idle" {
+            // Nobody has looked at these files since the release was left.
+            self.verify(None).await;
         }
     }
 
@@ -281,12 +298,9 @@ impl Daemon {
                 let _ = reply.send(self.status().await);
             }
             Command::Transfer(reply) => {
-                let progress = &self.network.progress;
                 let partial = self.swarm.partial().await;
-                let here = partial.iter().flat_map(|one| one.blocks.bytes());
-                let blocks = here.filter(|block| *block == b'1').count() as u64;
-                let (progress, missing) = (progress.summary(blocks), progress.missing());
-                let _ = reply.send(TransferView { progress, missing, partial });
+                let (progress, objects) = self.network.progress.view(partial);
+                let _ = reply.send(TransferView { progress, objects });
             }
             Command::Check(CheckRequest { retry }, reply) => {
                 let status = self.status().await;
@@ -304,13 +318,13 @@ impl Daemon {
                 };
                 let _ = reply.send(answer);
             }
-            Command::Verify(reply) => self.verify(reply).await,
+            Command::Verify(reply) => self.verify(Some(reply)).await,
         }
     }
 
     async fn verify(&mut self, reply: Verifier) {
         let Some(slot) = self.machine.remembered().installed else {
-            let _ = reply.send(Err(Refusal::new("nothing-to-do", "no release is installed")));
+            tell(reply, Err(Refusal::new("nothing-to-do", "no release is installed")));
             return;
         };
         let asked = slot.clone();
@@ -323,7 +337,7 @@ impl Daemon {
                 });
             }
             Err(error) => {
-                let _ = reply.send(Err(Refusal::new("failed", cause(&error))));
+                tell(reply, Err(Refusal::new("failed", cause(&error))));
             }
         }
     }
@@ -337,7 +351,7 @@ impl Daemon {
             tracing::error!(error = %cause(&error), "the check could not be told");
         }
         let is_intact = report.is_intact();
-        let _ = reply.send(Ok(Verified::new(&installed, dir, report)));
+        tell(reply, Ok(Verified::new(&installed, dir, report)));
         if !is_intact {
             self.input(Input::Damaged).await;
         }
@@ -349,11 +363,10 @@ impl Daemon {
         let credential = self.identity.member(&self.trust, clock::wall()).ok();
         let credential = credential.map(|member| member.expires);
         let of = subject.clone();
-        let expires = self
-            .network
-            .authority
-            .ask(move |applier| Expiries::of(applier.trusted(), &of, credential))
-            .await;
+        let asked = self.network.authority.ask(move |applier| {
+            (Expiries::of(applier.trusted(), &of, credential), applier.closed_log())
+        });
+        let (expires, closed_log) = asked.await;
         let live: Traffic = self.network.meter.traffic();
         let idle = self.machine.state_name() == "idle";
         let bytes = if idle { Bytes::from(&kept.traffic) } else { Bytes::from(&live) };
@@ -362,14 +375,35 @@ impl Daemon {
             daemon: true,
             state: self.machine.state_name().to_owned(),
             under_way: self.machine.under_way().cloned(),
-            progress: self.network.progress.summary(0),
+            progress: self.network.progress.summary(),
             bytes,
             peers: self.network.peers.connected().len(),
             addresses: self.swarm.addresses().await,
             checks: self.checks,
+            closed_log,
             ..at_rest
         }
     }
+}
+
+/// Answers whoever asked, unless it has gone.
+fn tell(reply: Verifier, answer: Result<Verified, Refusal>) {
+    if let Some(reply) = reply {
+        let _ = reply.send(answer);
+    }
+}
+
+/// Why the newest release does not run, if it does not.
+fn shortcoming(kept: Remembered) -> Option<String> {
+    if let Some(check) = kept.last_check
+        && !check.ok
+    {
+        return Some(check.outcome);
+    }
+    let last = kept.last_update.filter(|last| last.outcome != Outcome::Committed)?;
+    let reason = last.reason.unwrap_or_default();
+    let how = if last.outcome == Outcome::RolledBack { "rolled back" } else { "not installed" };
+    Some(format!("{} was {how}: {reason}", last.release))
 }
 
 fn refusal(error: &RollBackError) -> Refusal {

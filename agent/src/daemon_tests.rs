@@ -26,7 +26,7 @@ use crate::update::state::Outcome;
 /// An agent at work, and the way to stop it.
 struct Agent {
     stop: oneshot::Sender<()>,
-    running: JoinHandle<Result<bool, DaemonError>>,
+    running: JoinHandle<Result<Option<String>, DaemonError>>,
     client: Client,
 }
 
@@ -367,4 +367,27 @@ async fn who_serves_damaged_files_withdraws_and_repairs_them() {
     assert!(is_whole(&first, vendor.last.as_ref().unwrap()));
     two.stop().await;
     one.stop().await;
+}
+
+#[tokio::test]
+async fn with_a_changed_log_the_agent_serves_on_and_installs_nothing() {
+    let mut vendor = Vendor::new();
+    vendor.release(1);
+    let machine = Machine::new(&vendor);
+    let agent = Agent::start(&machine).await;
+    agent.runs(1).await;
+    agent.stop().await;
+    let path = machine.home.log().join("entries.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let forged = text.replace("Test Organisation", "Rest Organisation");
+    std::fs::write(&path, &forged).unwrap();
+    vendor.release(2);
+    let agent = Agent::start(&machine).await;
+    let status = agent.until(|status| status.last_check.as_ref().is_some_and(|c| !c.ok)).await;
+    assert!(status.closed_log.unwrap().contains("was changed"));
+    assert_eq!(status.installed.unwrap().number.0, 1);
+    drop(agent.client);
+    agent.stop.send(()).unwrap();
+    assert!(agent.running.await.unwrap().is_err(), "it says so when it ends");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), forged, "the evidence stays");
 }

@@ -91,7 +91,10 @@ impl From<JoinError> for Failure {
 
 impl Failure {
     fn of_audit(error: &AuditError) -> Self {
-        let changed = matches!(error, AuditError::Changed { .. } | AuditError::Unsealed { .. });
+        let changed = matches!(
+            error,
+            AuditError::Changed { .. } | AuditError::Unsealed { .. } | AuditError::Closed { .. }
+        );
         let next = "look at it with: updraft-agent audit verify; to begin a new log, move it away \
                     (auditors will see that it was)";
         if changed { Self::of(error, REFUSED, Some(next)) } else { Self::of(error, FAILED, None) }

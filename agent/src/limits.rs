@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Releases that are remembered as bad.
 pub const BAD_RELEASES: usize = 64;
 
-/// Restarts in the midst of one update before it is given up: an update that
-/// brings the agent or the machine down must not do so for ever.
+/// Restarts while an update is being prepared before it is left for a while:
+/// one that brings the agent or the machine down must not do so without pause.
 pub const RESUMES: u32 = 20;
 
 /// Restarts while a new release is being probed before it is left: what brings
@@ -21,6 +21,10 @@ pub const FIRST_RETRY: Duration = Duration::from_secs(5);
 
 /// The longest wait after a failure.
 pub const LAST_RETRY: Duration = Duration::from_secs(3600);
+
+/// How long after its metadata ended a release may be switched to that was
+/// verified before.
+pub const VERIFIED_PLAN: Duration = Duration::from_secs(24 * 3600);
 
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES: u64 = 64 << 10;
@@ -54,6 +58,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long it may be so where no member is connected.
 pub const LONELY: Duration = Duration::from_secs(5);
+
+/// How long an agent that runs once waits for somebody to ask.
+pub const ONCE_PATIENCE: Duration = Duration::from_secs(12);
 
 /// Objects that are fetched from mirrors at once.
 pub const MIRROR_JOBS: usize = 4;

@@ -20,7 +20,8 @@ use crate::control::api::{Expiries, Status, Verified};
 use crate::home::Home;
 use crate::identity::{Identity, IdentityError, workgroup_trust};
 use crate::update::decision::Subject;
-use crate::update::machine::{Input, Machine, Output, RollBackError};
+use crate::update::machine::{Machine, RollBackError};
+use crate::update::messages::{Input, Output};
 use crate::update::schedule::Schedule;
 use crate::update::state::Remembered;
 

@@ -74,6 +74,9 @@ pub(crate) fn status(status: &Status, now: UnixTime) -> String {
     if !over.is_empty() {
         rows.push(("expired", format!("{}; nothing new is begun", over.join(", "))));
     }
+    if let Some(why) = &status.closed_log {
+        rows.push(("log", format!("{why}; nothing is installed")));
+    }
     rows.push(("installation", status.installation.to_string()));
     lines(&rows)
 }
@@ -109,6 +112,9 @@ pub(crate) fn reasons(status: &Status, now: UnixTime) -> Vec<String> {
             "{} is not installed again by itself since {}: {}. To try it: updraft-agent update --retry.",
             bad.release, bad.since, bad.reason
         ));
+    }
+    if let Some(why) = &status.closed_log {
+        reasons.push(format!("Nothing is installed, because {why}."));
     }
     for name in status.expires.over(now) {
         reasons.push(format!("The {name} has expired, so nothing new is begun."));

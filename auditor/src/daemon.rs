@@ -216,7 +216,7 @@ impl Daemon {
                     self.follow_roots(from);
                 }
             }
-            Event::Refused { address, why } => debug!("{address}: {why}"),
+            Event::Refused { address, why, .. } => debug!("{address}: {why}"),
             Event::Misbehaved { peer, why, .. } => warn!("peer {peer} misbehaved: {why}"),
             // Dropping the reply refuses: an auditor answers nothing.
             Event::Asked { .. } | Event::Serve { .. } | Event::Withdrawn { .. } => {}

@@ -12,7 +12,10 @@ use crate::limits::FRAME_WINDOW_LOG;
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// The frame says nothing of its length, or another length.
-    #[error("expected a zstd frame of {expected} bytes, found one of {found:?}")]
+    #[error(
+        "expected a zstd frame of {expected} bytes, found one {}",
+        found.map_or("that does not say its length".to_owned(), |found| format!("of {found}"))
+    )]
     Length {
         /// What the caller knows its length to be.
         expected: u64,

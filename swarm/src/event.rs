@@ -27,6 +27,8 @@ pub enum Event {
     Refused {
         /// Where the other side is or was thought to be.
         address: String,
+        /// Whether we began it.
+        dialled: bool,
         /// Why.
         why: String,
     },

@@ -150,7 +150,7 @@ impl Applier {
         let applier = Self {
             subject,
             slots: Slots::open(into, steps.clone())?,
-            log: AuditLog::open(&home.log(), identity.log_key.clone(), steps)?,
+            log: AuditLog::open_or_close(&home.log(), identity.log_key.clone(), steps)?,
             journal,
             files,
             trusted,
@@ -200,6 +200,13 @@ impl Applier {
         now: UnixTime,
     ) -> Result<(Decision, Floors), ApplyError> {
         Ok(decide(&self.subject, &self.trusted, &self.candidates(now)?, kept))
+    }
+
+    /// Why the log is not continued, if it is not; then nothing can be told,
+    /// and nothing that must be told can be done.
+    #[must_use]
+    pub fn closed_log(&self) -> Option<String> {
+        self.log.closed().map(str::to_owned)
     }
 
     /// Makes `kept` durable.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use manifest::admission::credential::InstallationId;
 use manifest::audit::event::{ReleaseRef, Traffic};
-use manifest::content::ContentId;
 use manifest::name::{ChannelName, Platform, ProductName, ReleaseNumber, ReleaseVersion};
 use manifest::time::UnixTime;
 use manifest::trust::role::RoleName;
@@ -58,6 +57,9 @@ pub struct Status {
     pub expires: Expiries,
     /// Looks for releases that ended since the daemon started.
     pub checks: u64,
+    /// Why the daemon does not continue the log, if it does not.
+    #[serde(default)]
+    pub closed_log: Option<String>,
 }
 
 /// Bytes by source.
@@ -160,19 +162,19 @@ impl Status {
             last_update: kept.last_update,
             expires,
             checks: 0,
+            closed_log: None,
         }
     }
 }
 
-/// The objects of a transfer, for whoever wants to see it spread.
+/// The objects of a transfer, for whoever wants to see it spread: of the one
+/// under way or, without one, of the last.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TransferView {
     /// The figures.
     pub progress: Summary,
-    /// The objects that are wanted and not whole here.
-    pub missing: Vec<ContentId>,
-    /// Those of them of which some blocks are here.
-    pub partial: Vec<Partial>,
+    /// Every object that is wanted, whole, in parts or not here at all.
+    pub objects: Vec<Partial>,
 }
 
 /// What a look for damage found.

@@ -27,6 +27,13 @@ impl Fallback {
         Self { begun: now, peers_moved: None, moved: now, peers_stalled, peers_over }
     }
 
+    /// A transfer of somebody who meets no peer, though looking for some
+    /// since `looking`: the head start runs from then.
+    #[must_use]
+    pub fn alone(now: Instant, looking: Instant) -> Self {
+        Self { begun: looking.min(now), ..Self::new(now) }
+    }
+
     /// Peers brought something.
     pub const fn peers_brought(&mut self, now: Instant) {
         self.peers_moved = Some(now);
@@ -100,6 +107,16 @@ mod tests {
         }
         assert_eq!(rule.next_deadline(now), now + PEER_PAUSE);
         assert!(rule.lets_mirrors(now + PEER_PAUSE));
+    }
+
+    #[test]
+    fn whoever_has_looked_for_peers_in_vain_asks_mirrors_at_once() {
+        let looking = Instant::now();
+        assert!(!Fallback::alone(looking, looking).lets_mirrors(looking));
+        let now = looking + HEAD_START;
+        let rule = Fallback::alone(now, looking);
+        assert!(rule.lets_mirrors(now));
+        assert!(!rule.is_hopeless(now, true));
     }
 
     #[test]

@@ -18,15 +18,15 @@ use crate::limits::{MIRROR_JOBS, MIRROR_TRIES, REASONS};
 use crate::mirror::MirrorError;
 use crate::network::Network;
 use crate::network::fallback::Fallback;
-use crate::network::peers::{Arrival, Arrivals};
+use crate::network::peers::{Arrival, Arrivals, NoRoute};
 use crate::network::progress::Progress;
 
 /// What keeps objects from being had.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// There is nobody to ask.
-    #[error("no member could be reached and no mirror is known")]
-    NoRoute,
+    #[error("{0}")]
+    NoRoute(NoRoute),
     /// Those who were asked did not help.
     #[error("{missing} of {wanted} objects could not be had{}", told(reasons))]
     Unavailable {
@@ -97,18 +97,28 @@ impl Network {
         if missing.is_empty() {
             return Ok(());
         }
+        // What is missing cannot be served either: damaged files are no source.
+        self.peers.withdraw(missing.iter().map(|wanted| wanted.id).collect()).await;
         let mut transfer = Transfer {
             network: self,
             progress,
             missing: missing.iter().map(|wanted| (wanted.id, wanted.len)).collect(),
             arrivals: self.peers.fetch(missing.clone()),
-            fallback: Fallback::new(Instant::now()),
+            fallback: self.fallback(),
             queue: missing.into_iter().map(|wanted| (wanted, 0)).collect(),
             asked: HashMap::new(),
             jobs: JoinSet::new(),
             reasons: VecDeque::new(),
         };
         transfer.run(wanted.len()).await
+    }
+
+    fn fallback(&self) -> Fallback {
+        let now = Instant::now();
+        match self.peers.connected().is_empty() {
+            true => Fallback::alone(now, self.began),
+            false => Fallback::new(now),
+        }
     }
 }
 
@@ -223,7 +233,7 @@ impl Transfer<'_> {
     fn failure(&self, wanted: usize) -> FetchError {
         let nobody = self.network.mirrors.is_empty() && self.network.peers.connected().is_empty();
         if nobody {
-            return FetchError::NoRoute;
+            return FetchError::NoRoute(NoRoute::new(&*self.network.peers));
         }
         let (missing, reasons) = (self.missing.len(), self.reasons.iter().cloned().collect());
         FetchError::Unavailable { missing, wanted, reasons }

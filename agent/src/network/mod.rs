@@ -19,6 +19,7 @@ pub mod shelf;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use manifest::content::ContentId;
 use manifest::trust::role::RoleName;
@@ -50,6 +51,8 @@ pub struct Network {
     pub into: PathBuf,
     /// The agent's home, for its disk's room.
     pub home: PathBuf,
+    /// Since when members are looked for.
+    pub began: Instant,
     /// Patches that made something else than they should.
     distrusted: Mutex<HashSet<ContentId>>,
 }
@@ -66,7 +69,20 @@ impl Network {
         (into, home): (PathBuf, PathBuf),
     ) -> Self {
         let (meter, progress, distrusted) = Default::default();
-        Self { authority, shelf, peers, mirrors, meter, progress, role, into, home, distrusted }
+        let began = Instant::now();
+        Self {
+            authority,
+            shelf,
+            peers,
+            mirrors,
+            meter,
+            progress,
+            role,
+            into,
+            home,
+            began,
+            distrusted,
+        }
     }
 
     /// Never uses the patch `id` again while this process lives: without it

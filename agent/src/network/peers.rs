@@ -24,6 +24,11 @@ pub trait Peers: Send + Sync {
     /// Those that are connected now.
     fn connected(&self) -> Vec<Peer>;
 
+    /// Why the last few addresses that were dialled led to no member.
+    fn refusals(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Asks one of them for metadata.
     fn ask_metadata(
         &self,
@@ -45,6 +50,25 @@ pub trait Peers: Send + Sync {
 
     /// Tells all members something.
     fn publish(&self, announcement: Vec<u8>) -> BoxFuture<'_, ()>;
+}
+
+/// There is nobody to ask, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no member could be reached and no mirror is known{}", told(refusals))]
+pub struct NoRoute {
+    refusals: Vec<String>,
+}
+
+impl NoRoute {
+    /// With what the addresses said that were dialled.
+    #[must_use]
+    pub fn new(peers: &dyn Peers) -> Self {
+        Self { refusals: peers.refusals() }
+    }
+}
+
+fn told(refusals: &[String]) -> String {
+    if refusals.is_empty() { String::new() } else { format!(" ({})", refusals.join("; ")) }
 }
 
 /// Objects on their way from peers.
@@ -74,7 +98,7 @@ pub enum Arrival {
     Stalled,
 }
 
-/// An object of which some blocks are here.
+/// Which blocks of an object are here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partial {
     /// Which.

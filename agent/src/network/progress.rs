@@ -1,11 +1,13 @@
 //! How far a transfer is, for `status` and for the demo's live table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use manifest::content::ContentId;
 use manifest::release::plan::Wanted;
 use serde::{Deserialize, Serialize};
+
+use crate::network::peers::Partial;
 
 /// Bytes of a block, the unit in which objects are requested.
 const BLOCK_BYTES: u64 = 32 << 10;
@@ -17,7 +19,8 @@ pub struct Progress(Mutex<Counts>);
 #[derive(Debug, Default)]
 struct Counts {
     summary: Summary,
-    missing: HashMap<ContentId, u64>,
+    /// Every object that is wanted: its length, and whether it is here.
+    wanted: BTreeMap<ContentId, (u64, bool)>,
 }
 
 /// The figures of a transfer.
@@ -50,7 +53,7 @@ impl Progress {
                 counts.summary.objects += 1;
                 counts.summary.blocks += wanted.len.div_ceil(BLOCK_BYTES);
                 counts.summary.bytes += wanted.len;
-                counts.missing.insert(wanted.id, wanted.len);
+                counts.wanted.insert(wanted.id, (wanted.len, false));
             }
         });
         for wanted in wanted.iter().filter(|wanted| held(wanted)) {
@@ -61,31 +64,44 @@ impl Progress {
     /// An object has arrived whole.
     pub fn arrived(&self, id: ContentId) {
         self.with(|counts| {
-            if let Some(len) = counts.missing.remove(&id) {
+            if let Some((len, here @ false)) = counts.wanted.get_mut(&id) {
+                *here = true;
                 counts.summary.objects_done += 1;
                 counts.summary.blocks_done += len.div_ceil(BLOCK_BYTES);
-                counts.summary.bytes_done += len;
+                counts.summary.bytes_done += *len;
             }
         });
     }
 
-    /// The figures, with `blocks` of objects that are not whole yet.
+    /// The figures of what is whole here.
     #[must_use]
-    pub fn summary(&self, partial_blocks: u64) -> Summary {
-        self.with(|counts| {
-            let mut summary = counts.summary;
-            summary.blocks_done = (summary.blocks_done + partial_blocks).min(summary.blocks);
-            summary
-        })
+    pub fn summary(&self) -> Summary {
+        self.with(|counts| counts.summary)
     }
 
-    /// The objects that are wanted and not here, in the order of their ids.
+    /// The figures, and every object that is wanted in the order of their
+    /// ids, with the blocks that are here: all of one that is whole, those in
+    /// `partial` of another.
     #[must_use]
-    pub fn missing(&self) -> Vec<ContentId> {
-        let mut missing: Vec<ContentId> =
-            self.with(|counts| counts.missing.keys().copied().collect());
-        missing.sort_unstable();
-        missing
+    pub fn view(&self, partial: Vec<Partial>) -> (Summary, Vec<Partial>) {
+        let mut partial: HashMap<ContentId, Partial> =
+            partial.into_iter().map(|object| (object.id, object)).collect();
+        self.with(|counts| {
+            let mut summary = counts.summary;
+            let objects = counts.wanted.iter().map(|(&id, &(len, here))| {
+                let none = || usize::try_from(len.div_ceil(BLOCK_BYTES)).unwrap_or(0);
+                if here {
+                    return Partial { id, len, blocks: "1".repeat(none()) };
+                }
+                let object = partial.remove(&id).filter(|object| object.len == len);
+                let object =
+                    object.unwrap_or_else(|| Partial { id, len, blocks: "0".repeat(none()) });
+                summary.blocks_done += object.blocks.bytes().filter(|b| *b == b'1').count() as u64;
+                object
+            });
+            let objects = objects.collect();
+            (summary, objects)
+        })
     }
 }
 
@@ -103,10 +119,16 @@ mod tests {
         progress.arrived(wanted[1].id);
         progress.arrived(wanted[1].id);
         progress.arrived(ContentId::of(b"unknown"));
-        let summary = progress.summary(1);
-        assert_eq!((summary.objects, summary.objects_done), (3, 2));
-        assert_eq!((summary.blocks, summary.blocks_done), (2 + 3 + 4, 2 + 3 + 1));
-        assert_eq!(progress.missing(), [wanted[2].id]);
-        assert_eq!(progress.summary(100).blocks_done, 9);
+        assert_eq!((progress.summary().objects, progress.summary().objects_done), (3, 2));
+        let partial = Partial { id: wanted[2].id, len: wanted[2].len, blocks: "0110".to_owned() };
+        let (summary, objects) = progress.view(vec![partial.clone()]);
+        assert_eq!((summary.blocks, summary.blocks_done), (2 + 3 + 4, 2 + 3 + 2));
+        let blocks = |at: usize| {
+            let found = objects.iter().find(|object| object.id == wanted[at].id);
+            found.map(|object| object.blocks.as_str())
+        };
+        assert_eq!([blocks(0), blocks(1), blocks(2)], [Some("11"), Some("111"), Some("0110")]);
+        let (_, objects) = progress.view(Vec::new());
+        assert!(objects.iter().any(|object| object.blocks == "0000"), "{objects:?}");
     }
 }

@@ -20,14 +20,14 @@ use crate::limits::{REFRESH_GRACE, REFRESH_MIRRORS, REFRESH_PEERS, SOURCE_PATIEN
 use crate::mirror::Mirror;
 use crate::network::Network;
 use crate::network::fetch::cause;
-use crate::network::peers::Peer;
+use crate::network::peers::{NoRoute, Peer};
 
 /// No source led to the end of a refresh.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefreshFailure {
     /// There is nobody to ask.
-    #[error("no member could be reached and no mirror is known")]
-    NoRoute,
+    #[error("{0}")]
+    NoRoute(NoRoute),
     /// Those who were asked did not help.
     #[error("{}", reasons.join("; "))]
     Refused {
@@ -61,7 +61,7 @@ impl Network {
         let trusted = self.authority.ask(|applier| applier.trusted().clone()).await;
         let sources = self.sources();
         if sources.is_empty() {
-            return Err(RefreshFailure::NoRoute);
+            return Err(RefreshFailure::NoRoute(NoRoute::new(&*self.peers)));
         }
         let mut answers: FuturesUnordered<_> = sources
             .into_iter()

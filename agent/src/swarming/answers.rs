@@ -85,8 +85,11 @@ impl Answers {
                     tell(&self.news, News::Met);
                 }
                 Event::Gone { peer } => self.members.gone(&peer),
-                Event::Refused { address, why } => {
+                Event::Refused { address, dialled, why } => {
                     tracing::debug!(%address, %why, "a connection was refused");
+                    if dialled {
+                        self.members.refused(format!("{address}: {why}"));
+                    }
                 }
                 Event::Announcement { id, from, bytes } => self.announced(id, from, bytes).await,
                 Event::Asked { member, topic, request, reply, .. } => {

@@ -1,6 +1,6 @@
 //! The members that are connected, as the network side sees them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use swarm::handle::{Delivery, Handle, Wanted as SwarmWanted};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::limits::ARRIVALS;
+use crate::limits::{ARRIVALS, REASONS};
 use crate::network::peers::{Arrival, Arrivals, Peer, Peers};
 
 /// Members that are connected, and what they may have from us.
@@ -23,18 +23,36 @@ pub struct Members {
     connected: Mutex<BTreeMap<PublicKey, Peer>>,
     /// What is offered, to take back what no longer is.
     held: Mutex<HashSet<ContentId>>,
+    /// Why the last few addresses led to nobody.
+    refusals: Mutex<VecDeque<String>>,
 }
 
 impl Members {
     /// Nobody yet.
     #[must_use]
     pub fn new(handle: Handle) -> Self {
-        Self { handle, connected: Mutex::default(), held: Mutex::default() }
+        Self {
+            handle,
+            connected: Mutex::default(),
+            held: Mutex::default(),
+            refusals: Mutex::default(),
+        }
     }
 
     /// A member is connected.
     pub fn met(&self, peer: Peer) {
         lock(&self.connected).insert(peer.key, peer);
+    }
+
+    /// An address led to nobody, or to somebody who is no member.
+    pub fn refused(&self, why: String) {
+        let mut refusals = lock(&self.refusals);
+        if !refusals.contains(&why) {
+            refusals.push_back(why);
+        }
+        if refusals.len() > REASONS {
+            refusals.pop_front();
+        }
     }
 
     /// A member is gone.
@@ -64,6 +82,10 @@ impl Members {
 impl Peers for Members {
     fn connected(&self) -> Vec<Peer> {
         lock(&self.connected).values().copied().collect()
+    }
+
+    fn refusals(&self) -> Vec<String> {
+        lock(&self.refusals).iter().cloned().collect()
     }
 
     fn ask_metadata(

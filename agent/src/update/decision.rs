@@ -6,6 +6,7 @@
 use manifest::audit::event::{MetadataVersions, ReleaseRef, key_ids};
 use manifest::audit::text::Text;
 use manifest::name::{ChannelName, Platform, ProductName};
+use manifest::time::UnixTime;
 use manifest::trust::candidates::{Candidate, Candidates};
 use manifest::trust::custom::ReleaseTarget;
 use manifest::trust::floor::Floors;
@@ -54,14 +55,16 @@ pub struct Offer {
     pub metadata: MetadataVersions,
     /// The keys that signed the channel's role.
     pub key_ids: Vec<Text>,
+    /// When the first of that metadata ends.
+    pub expires: Option<UnixTime>,
 }
 
 impl Offer {
     /// What is done with it.
     #[must_use]
     pub fn errand(self, purpose: Purpose) -> Errand {
-        let Self { release, metadata, key_ids } = self;
-        Errand { release, purpose, metadata, key_ids }
+        let Self { release, metadata, key_ids, expires } = self;
+        Errand { release, purpose, metadata, key_ids, expires }
     }
 }
 
@@ -83,6 +86,19 @@ impl Subject {
             targets: trusted.targets(&RoleName::TARGETS).map_or(0, |file| file.version.get()),
             channel: channel.map_or(0, |file| file.version.get()),
         }
+    }
+
+    /// When the first of the files that vouch for the channel ends.
+    #[must_use]
+    pub fn expires(&self, trusted: &TrustedSet) -> Option<UnixTime> {
+        let targets = [RoleName::TARGETS, self.role()];
+        let targets = targets.iter().filter_map(|role| trusted.targets(role));
+        targets
+            .map(|file| file.expires)
+            .chain(trusted.timestamp().map(|file| file.expires))
+            .chain(trusted.snapshot().map(|file| file.expires))
+            .chain([trusted.root().expires])
+            .min()
     }
 
     /// The keys that signed the channel's role, as entries name them.
@@ -144,7 +160,8 @@ fn choose(
         return Decision::Withheld { release, reason };
     }
     let (metadata, key_ids) = (subject.versions(trusted), subject.signers(trusted));
-    Decision::Install(Offer { release, metadata, key_ids })
+    let expires = subject.expires(trusted);
+    Decision::Install(Offer { release, metadata, key_ids, expires })
 }
 
 #[cfg(test)]
@@ -152,7 +169,6 @@ mod tests {
     use super::*;
     use crate::testing::Vendor;
     use crate::update::state::InSlot;
-    use manifest::time::UnixTime;
 
     /// What a machine that remembers `kept` decides about `vendor`'s channel.
     fn decided(vendor: &Vendor, kept: &Remembered) -> (Decision, Floors) {
@@ -179,6 +195,7 @@ mod tests {
             let Decision::Install(offer) = decided(&vendor, &kept).0 else { panic!("no offer") };
             assert_eq!(offer.release, two);
             assert!(offer.metadata.channel > 0 && !offer.key_ids.is_empty());
+            assert_eq!(offer.expires, vendor.trusted().timestamp().map(|file| file.expires));
         }
         assert_eq!(decided(&vendor, &running(two)).0, Decision::UpToDate);
     }

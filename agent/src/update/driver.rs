@@ -19,7 +19,8 @@ use crate::network::assemble::{AssembleError, assemble};
 use crate::network::fetch::cause;
 use crate::network::prepare::Prepared;
 use crate::probe;
-use crate::update::machine::{Input, Machine, Output};
+use crate::update::machine::Machine;
+use crate::update::messages::{Input, Output};
 use crate::update::state::{InSlot, Remembered};
 
 /// What a job brought.

@@ -35,6 +35,7 @@ use store::slots::SlotName;
 
 use crate::limits::{PROBE_RESUMES, RESUMES, SWITCH_TRIES};
 use crate::update::decision::Decision;
+use crate::update::messages::{Input, Output};
 use crate::update::schedule::Schedule;
 use crate::update::state::{
     Attempt, Errand, InSlot, LastCheck, LastUpdate, Outcome, Phase, Purpose, Remembered,
@@ -76,95 +77,6 @@ struct Leaving {
     verdict: Verdict,
     reason: String,
     by: Actor,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Input {
-    /// The deadline has passed.
-    Tick,
-    /// Somebody asks to look for releases now.
-    Check,
-    /// What trusted metadata says is to be done; the answer to
-    /// [`Output::Refresh`], or unasked when an announcement was verified.
-    Decided(Decision),
-    /// The plan stands; so many bytes are to be fetched.
-    Planned {
-        /// How many.
-        wire_bytes: u64,
-    },
-    /// Every object of the plan is here.
-    Fetched,
-    /// The release is whole in a slot.
-    Staged {
-        /// Which slot.
-        slot: SlotName,
-        /// Where its bytes came from.
-        traffic: Traffic,
-    },
-    /// `current` leads to the new release.
-    Switched,
-    /// The probe ended.
-    Probed {
-        /// How.
-        verdict: Verdict,
-        /// What it wrote at the end, if that explains a failure.
-        detail: String,
-    },
-    /// `current` leads to what ran before, or is gone.
-    RolledBack,
-    /// What was being done failed.
-    Failed {
-        /// Why.
-        reason: String,
-    },
-    /// Installed files differ from the manifest.
-    Damaged,
-}
-
-/// What the driver is to do, in this order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// Make this durable before going on.
-    Keep(Box<Remembered>),
-    /// Write this entry, durably.
-    Record {
-        /// Who made it happen.
-        by: Actor,
-        /// What happened.
-        event: Event,
-    },
-    /// Bring trusted metadata up to date, and say what follows.
-    Refresh,
-    /// Plan how to come by this release, on the base of what is installed.
-    Plan {
-        /// The release.
-        release: ReleaseRef,
-        /// What is installed, if anything is.
-        base: Option<InSlot>,
-    },
-    /// Fetch the objects of the plan.
-    Fetch,
-    /// Stage the release.
-    Stage,
-    /// Write the entry durably, then make `slot` the one that runs.
-    Switch {
-        /// The entry.
-        entry: Event,
-        /// Who made it happen.
-        by: Actor,
-        /// The slot; none removes `current`.
-        to: Option<SlotName>,
-    },
-    /// Probe the release that was switched to.
-    Probe(InSlot),
-    /// Nothing of the update under way is needed any more.
-    Discard,
-    /// Remove every slot but these.
-    Prune {
-        /// The slots that stay.
-        keep: Vec<SlotName>,
-    },
 }
 
 /// Why the owner's rollback is not begun.
@@ -222,8 +134,9 @@ impl Machine {
         self.record(Event::Recovered { found: found.into(), release });
         match phase {
             Phase::Preparing if resumes > RESUMES => {
+                // The release may not be to blame, and nothing has changed:
+                // it is tried again after a while.
                 let reason = format!("the agent was stopped {resumes} times while preparing it");
-                self.kept.condemn(errand.release.clone(), reason.clone(), wall);
                 self.state = State::Planning(errand);
                 self.give_up(reason, now, wall);
             }
@@ -274,6 +187,11 @@ impl Machine {
             (State::Transferring(errand), Input::Fetched) => {
                 self.outputs.push_back(Output::Stage);
                 self.state = State::Staging(errand);
+            }
+            (State::Staging(errand), Input::Staged { .. }) if errand.is_stale(wall) => {
+                let reason = "what vouched for it ended over a day ago".to_owned();
+                self.state = State::Staging(errand);
+                self.give_up(reason, now, wall);
             }
             (State::Staging(errand), Input::Staged { slot, traffic }) => {
                 self.kept.traffic = traffic.clone();
@@ -446,6 +364,7 @@ impl Machine {
             purpose: Purpose::OwnerRollback,
             metadata: Default::default(),
             key_ids: Vec::new(),
+            expires: None,
         };
         let (slot, to, verdict) = (from.slot, Some(to), Verdict::NotDeclared);
         self.resumes = 0;
@@ -512,6 +431,7 @@ impl Machine {
             purpose: Purpose::Repair,
             metadata: Default::default(),
             key_ids: Vec::new(),
+            expires: None,
         };
         self.kept.traffic = Traffic::default();
         self.resumes = 0;
@@ -577,6 +497,9 @@ impl Machine {
         let old = self.kept.installed.replace(new);
         if errand.purpose != Purpose::Repair {
             self.kept.previous = old;
+            if let Some(check) = &mut self.kept.last_check {
+                check.outcome = format!("{} was installed", errand.release);
+            }
         }
         let (release, outcome) = (errand.release, Outcome::Committed);
         self.kept.last_update = Some(LastUpdate { at: wall, release, outcome, reason: None });

@@ -11,7 +11,8 @@ use store::slots::SlotName;
 
 use crate::limits::{PROBE_RESUMES, RESUMES, SWITCH_TRIES};
 use crate::update::decision::{Decision, Offer};
-use crate::update::machine::{Input, Machine, Output, RollBackError};
+use crate::update::machine::{Machine, RollBackError};
+use crate::update::messages::{Input, Output};
 use crate::update::schedule::Schedule;
 use crate::update::state::{InSlot, Outcome, Phase, Purpose, Remembered};
 
@@ -37,7 +38,13 @@ fn in_slot(number: u64) -> InSlot {
 fn install(number: u64) -> Input {
     let metadata = MetadataVersions { timestamp: number, ..MetadataVersions::default() };
     let key_ids = vec!["key".into()];
-    Input::Decided(Decision::Install(Offer { release: release(number), metadata, key_ids }))
+    let expires = Some(WALL);
+    Input::Decided(Decision::Install(Offer {
+        release: release(number),
+        metadata,
+        key_ids,
+        expires,
+    }))
 }
 
 fn staged(number: u64) -> Input {
@@ -217,6 +224,20 @@ fn the_way_from_a_plan_to_a_commit() {
     assert_eq!(bench.kept.installed, Some(in_slot(2)));
     assert_eq!(bench.kept.previous, Some(in_slot(1)));
     assert_eq!(bench.kept.attempt, None);
+    assert_eq!(bench.kept.last_check.as_ref().unwrap().outcome, "2.0 (#2) was installed");
+}
+
+#[test]
+fn what_was_verified_may_be_finished_for_a_day_after_its_metadata_ended() {
+    for (hours, state) in [(23, "switching"), (25, "idle")] {
+        let mut bench = Bench::running().to("staging");
+        let late = WALL.after(Duration::from_secs(hours * 3600));
+        bench.machine.handle(bench.now, late, staged(2));
+        let outputs = bench.outputs();
+        assert_eq!(bench.state(), state);
+        assert_eq!(events(&outputs).contains(&"failed"), state == "idle");
+        assert_eq!(bench.kept.installed, Some(in_slot(1)));
+    }
 }
 
 #[test]
@@ -429,7 +450,7 @@ fn a_restart_while_probing_probes_again_and_while_rolling_back_rolls_back() {
 }
 
 #[test]
-fn a_release_that_brings_the_agent_down_is_left_and_a_loop_ends() {
+fn a_release_that_brings_the_agent_down_is_left() {
     let mut bench = Bench::running().to("probing");
     for _ in 0..PROBE_RESUMES {
         bench.restart(Some(slot(2)));
@@ -438,7 +459,10 @@ fn a_release_that_brings_the_agent_down_is_left_and_a_loop_ends() {
     bench.restart(Some(slot(2)));
     assert_eq!(bench.state(), "rolling-back");
     assert!(bench.kept.bad(release(2).manifest).is_some());
+}
 
+#[test]
+fn what_is_prepared_in_vain_for_ever_has_to_wait_and_is_not_to_blame() {
     let mut bench = Bench::running().to("transferring");
     for _ in 0..RESUMES {
         bench.restart(Some(slot(1)));
@@ -446,7 +470,8 @@ fn a_release_that_brings_the_agent_down_is_left_and_a_loop_ends() {
     }
     bench.restart(Some(slot(1)));
     assert_eq!(bench.state(), "idle");
-    assert!(bench.kept.bad(release(2).manifest).is_some());
+    assert!(bench.wait() > Duration::ZERO);
+    assert!(bench.kept.bad.is_empty(), "somebody may just have pulled the plug");
 }
 
 #[test]

@@ -6,5 +6,6 @@ pub mod driver;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
+pub mod messages;
 pub mod schedule;
 pub mod state;

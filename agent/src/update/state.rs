@@ -12,7 +12,7 @@ use manifest::trust::floor::Floors;
 use serde::{Deserialize, Serialize};
 use store::slots::SlotName;
 
-use crate::limits::BAD_RELEASES;
+use crate::limits::{BAD_RELEASES, VERIFIED_PLAN};
 
 /// The first field of every state file.
 pub const FORMAT: &str = "updraft-agent-state/1";
@@ -82,6 +82,18 @@ pub struct Errand {
     pub metadata: MetadataVersions,
     /// The keys that signed the channel's role.
     pub key_ids: Vec<Text>,
+    /// When the first of that metadata ends, if metadata offers the release.
+    #[serde(default)]
+    pub expires: Option<UnixTime>,
+}
+
+impl Errand {
+    /// Whether it may not be switched to any more: a release whose metadata
+    /// ended while it was fetched and staged may still be, for a while.
+    #[must_use]
+    pub fn is_stale(&self, now: UnixTime) -> bool {
+        self.expires.is_some_and(|end| now > end.after(VERIFIED_PLAN))
+    }
 }
 
 /// Why something is done with a release.
@@ -266,6 +278,7 @@ mod tests {
             },
         ] {
             let errand = Errand {
+                expires: None,
                 release: release(2),
                 purpose: Purpose::Offered,
                 metadata: MetadataVersions::default(),

@@ -254,7 +254,7 @@ fn json(value: &impl Serialize) {
 /// Logs to standard error; `RUST_LOG` decides if it is set.
 fn log(verbose: u8) {
     let default = match verbose {
-        0 => "warn",
+        0 => "warn,libp2p_gossipsub=error",
         1 => "info",
         _ => "debug",
     };

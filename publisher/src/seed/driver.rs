@@ -245,7 +245,7 @@ impl<T: FnMut(Told)> Seeder<T> {
             Event::Admitted { peer, member } => {
                 tracing::info!(%peer, installation = member.installation.short(), "admitted");
             }
-            Event::Refused { address, why } => tracing::info!(address, "refused: {why}"),
+            Event::Refused { address, why, .. } => tracing::info!(address, "refused: {why}"),
             Event::Gone { peer } => tracing::info!(%peer, "gone"),
             Event::Misbehaved { peer, why, banned } => {
                 tracing::warn!(%peer, banned, "misbehaved: {why:?}");

@@ -76,11 +76,11 @@ impl Driver {
                 }
                 if !ourselves {
                     let (address, why) = dial_reason(&error);
-                    self.refused(address, why);
+                    self.refused(address, true, why);
                 }
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
-                self.refused(send_back_addr.to_string(), reason(&error));
+                self.refused(send_back_addr.to_string(), false, reason(&error));
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");
@@ -94,10 +94,10 @@ impl Driver {
         }
     }
 
-    fn refused(&mut self, address: String, why: String) {
+    fn refused(&mut self, address: String, dialled: bool, why: String) {
         // Nobody needs a thousand of these.
         if !self.is_behind() {
-            self.tell(Event::Refused { address, why });
+            self.tell(Event::Refused { address, dialled, why });
         }
     }
 
