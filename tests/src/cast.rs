@@ -67,6 +67,12 @@ impl Cast {
         Ok(Self { programs, stage, vendor, machines, listen, upload: None })
     }
 
+    /// Where the vendor's seeder listens, as multiaddresses.
+    #[must_use]
+    pub fn listen(&self) -> &[String] {
+        &self.listen
+    }
+
     /// Runs the vendor's program to its end.
     ///
     /// # Errors

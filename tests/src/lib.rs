@@ -9,4 +9,5 @@ pub mod control;
 pub mod demo;
 pub mod programs;
 pub mod sample;
+pub mod scene;
 pub mod watch;

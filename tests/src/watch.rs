@@ -61,18 +61,33 @@ impl Glimpse {
         }
     }
 
-    /// The share of the blocks under way that are here, if any are.
+    /// The share of the blocks of the update under way that are here, if one
+    /// is under way and its blocks are known.
     #[must_use]
     pub fn progress(&self) -> Option<f64> {
+        if self.state != "transferring" && !self.is_beyond_transfer() {
+            return None;
+        }
         let all: usize = self.objects.values().map(|holding| holding.blocks.len()).sum();
         let blocks = self.objects.values().flat_map(|holding| &holding.blocks);
         let here = blocks.filter(|block| **block).count();
         (all > 0).then(|| here as f64 / all as f64)
     }
+
+    fn is_beyond_transfer(&self) -> bool {
+        BEYOND_TRANSFER.contains(&&*self.state)
+    }
+
+    fn has_finished(&self, version: &str) -> bool {
+        self.version.as_deref() == Some(version) && !self.is_beyond_transfer()
+    }
 }
 
 fn objects(home: &Path) -> BTreeMap<String, Holding> {
-    let transfer = control::get(home, "/transfer").unwrap_or_default();
+    read_objects(&control::get(home, "/transfer").unwrap_or_default())
+}
+
+fn read_objects(transfer: &Value) -> BTreeMap<String, Holding> {
     let objects = transfer["objects"].as_array().cloned().unwrap_or_default();
     let read = |object: &Value| {
         let blocks = object["blocks"].as_str()?.chars().map(|block| block == '1').collect();
@@ -85,33 +100,45 @@ fn objects(home: &Path) -> BTreeMap<String, Holding> {
 /// The states of a machine that holds every object and has not committed.
 const BEYOND_TRANSFER: [&str; 4] = ["staging", "waiting", "switching", "probing"];
 
+/// Who holds the update when the vendor is no longer needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldBy {
+    /// Machines that have some blocks each, and all of them together.
+    Together,
+    /// One machine, which is past its transfer and has not finished.
+    One,
+}
+
 /// Whether every block of the update to `version` is held by some machine
 /// while no machine has finished it: from here on the vendor is not needed.
 #[must_use]
-pub fn vendor_is_dispensable(glimpses: &[Glimpse], version: &str) -> bool {
-    let finished = |glimpse: &Glimpse| {
-        glimpse.version.as_deref() == Some(version) && !BEYOND_TRANSFER.contains(&&*glimpse.state)
-    };
-    if glimpses.iter().any(finished) {
-        return false;
+pub fn vendor_is_dispensable(glimpses: &[Glimpse], version: &str) -> Option<HeldBy> {
+    if glimpses.iter().any(|glimpse| glimpse.has_finished(version)) {
+        return None;
     }
-    if glimpses.iter().any(|glimpse| BEYOND_TRANSFER.contains(&&*glimpse.state)) {
-        return true;
+    if glimpses.iter().any(Glimpse::is_beyond_transfer) {
+        return Some(HeldBy::One);
     }
     // A machine that transfers knows every object that it needs.
-    let wanted = glimpses.iter().find(|g| g.state == "transferring" && g.progress().is_some());
-    wanted.is_some_and(|wanted| {
-        wanted.objects.iter().all(|(id, holding)| {
-            let everywhere = glimpses.iter().filter_map(|glimpse| glimpse.objects.get(id));
-            let everywhere: Vec<&Holding> = everywhere.collect();
-            let held = |block| everywhere.iter().any(|h| h.blocks.get(block) == Some(&true));
-            (0..holding.blocks.len()).all(held)
-        })
-    })
+    let wanted = glimpses.iter().find(|glimpse| glimpse.progress().is_some())?;
+    let transferring = || glimpses.iter().filter(|glimpse| glimpse.progress().is_some());
+    let held = |id, block| {
+        let mut holdings = transferring().filter_map(|glimpse| glimpse.objects.get(id));
+        holdings.any(|holding| holding.blocks.get(block) == Some(&true))
+    };
+    let mut objects = wanted.objects.iter();
+    objects
+        .all(|(id, holding)| (0..holding.blocks.len()).all(|block| held(id, block)))
+        .then_some(HeldBy::Together)
 }
 
 #[cfg(test)]
 mod tests {
+    use agent::control::api::TransferView;
+    use agent::network::peers::Partial;
+    use agent::network::progress::Summary;
+    use manifest::content::ContentId;
+
     use super::*;
 
     fn glimpse(state: &str, version: &str, blocks: &str) -> Glimpse {
@@ -128,16 +155,40 @@ mod tests {
                 [glimpse("transferring", "1.0", first), glimpse("transferring", "1.0", second)];
             vendor_is_dispensable(&machines, "2.0")
         };
-        assert!(both("1100", "0011"));
-        assert!(!both("1100", "0001"), "a block is nowhere");
-        assert!(!both("", ""), "nobody knows yet what is needed");
+        assert_eq!(both("1100", "0011"), Some(HeldBy::Together));
+        assert_eq!(both("1100", "0001"), None, "a block is nowhere");
+        assert_eq!(both("", ""), None, "nobody knows yet what is needed");
     }
 
     #[test]
     fn a_machine_that_is_probing_holds_everything_and_has_not_finished() {
         let probing = [glimpse("probing", "2.0", ""), glimpse("idle", "1.0", "")];
-        assert!(vendor_is_dispensable(&probing, "2.0"));
+        assert_eq!(vendor_is_dispensable(&probing, "2.0"), Some(HeldBy::One));
         let finished = [glimpse("idle", "2.0", ""), glimpse("transferring", "1.0", "1111")];
-        assert!(!vendor_is_dispensable(&finished, "2.0"));
+        assert_eq!(vendor_is_dispensable(&finished, "2.0"), None);
+    }
+
+    #[test]
+    fn what_a_machine_at_rest_fetched_last_is_not_this_update() {
+        let resting = [glimpse("idle", "1.0", "1111"), glimpse("planning", "1.0", "1111")];
+        assert_eq!(vendor_is_dispensable(&resting, "2.0"), None);
+        assert_eq!(resting[0].progress(), None);
+    }
+
+    /// What the demo reads is what an agent writes.
+    #[test]
+    fn the_agents_own_words_are_understood() {
+        let object = |byte: u8, blocks: &str| Partial {
+            id: ContentId::of(&[byte]),
+            len: 40_000,
+            blocks: blocks.to_owned(),
+        };
+        let view = TransferView {
+            progress: Summary::default(),
+            objects: vec![object(1, "11"), object(2, "01")],
+        };
+        let read = read_objects(&serde_json::to_value(&view).unwrap());
+        let blocks = |byte: u8| read[&ContentId::of(&[byte]).to_string()].blocks.clone();
+        assert_eq!((blocks(1), blocks(2)), (vec![true, true], vec![false, true]));
     }
 }

@@ -6,26 +6,18 @@ use std::path::Path;
 use crate::cast::Cast;
 use crate::programs::Program;
 
-/// Issues an auditor's ticket, joins with it, and collects every log.
-pub(super) fn collect(cast: &Cast, home: &Path) -> Result<(), String> {
+/// Issues an auditor's ticket and joins with it.
+pub(super) fn join(cast: &Cast, home: &Path) -> Result<(), String> {
     let ticket = cast.stage.join("auditor.ticket");
     let told = |error: crate::programs::ProgramError| error.to_string();
     let path = ticket.to_string_lossy();
     cast.vendor(&["auditor-ticket", "--out", &path]).map_err(told)?;
-    join(cast, home)?;
-    again(cast, home)
-}
-
-/// Joins one more auditor with the ticket that was issued.
-pub(super) fn join(cast: &Cast, home: &Path) -> Result<(), String> {
-    let ticket = cast.stage.join("auditor.ticket");
-    let told = |error: crate::programs::ProgramError| error.to_string();
-    let joined = cast.programs.run(Program::Auditor, home, &["join", &ticket.to_string_lossy()]);
+    let joined = cast.programs.run(Program::Auditor, home, &["join", &path]);
     joined.map(drop).map_err(told)
 }
 
-/// Collects what is new since the last time.
-pub(super) fn again(cast: &Cast, home: &Path) -> Result<(), String> {
+/// Collects every log once.
+pub(super) fn collect(cast: &Cast, home: &Path) -> Result<(), String> {
     let expect = cast.machines.len().to_string();
     let args = ["run", "--once", "--no-dns-sd", "--wait", "30", "--expect", &expect];
     // A doctored log is a finding, which has an exit code of its own.

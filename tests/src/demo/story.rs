@@ -12,7 +12,7 @@ use crate::demo::audit;
 use crate::demo::table::{Table, bytes};
 use crate::programs::{Daemon, ProgramError, Programs};
 use crate::sample::{self, Health};
-use crate::watch::{Glimpse, vendor_is_dispensable};
+use crate::watch::{Glimpse, HeldBy, vendor_is_dispensable};
 
 /// How long the vendor alone would need for one copy of the update.
 const ONE_COPY: Duration = Duration::from_secs(6);
@@ -86,13 +86,21 @@ fn spread_without_vendor(cast: &mut Cast, trees: &Trees) -> Result<(), String> {
     let mut table = Table::new();
     loop {
         let glimpses = glimpses(cast);
-        if seeder.is_some() && vendor_is_dispensable(&glimpses, "2.0") {
-            seeder.take().expect("it is there").kill();
-            killed_at = Some(begun.elapsed());
+        if let Some(held_by) = vendor_is_dispensable(&glimpses, "2.0")
+            && let Some(seeder) = seeder.take()
+        {
+            seeder.kill();
+            killed_at = Some((begun.elapsed(), held_by));
         }
         let vendor = match killed_at {
             None => "seeds".to_owned(),
-            Some(at) => format!("KILLED after {:.1} s; no machine had finished", at.as_secs_f64()),
+            Some((at, held_by)) => {
+                let who = match held_by {
+                    HeldBy::Together => "together they had every block",
+                    HeldBy::One => "one of them had every block",
+                };
+                format!("KILLED after {:.1} s; no machine had finished, {who}", at.as_secs_f64())
+            }
         };
         if all_run(&glimpses, "2.0") {
             table.end(&cast.machines, &glimpses, &vendor);
@@ -139,15 +147,16 @@ fn audited(cast: &mut Cast) -> Result<(), String> {
     act(5, "An auditor collects every machine's log over the swarm and verifies it.");
     let seeder = cast.seed(None)?;
     let home = cast.stage.join("auditor");
+    audit::join(cast, &home)?;
     audit::collect(cast, &home)?;
     print_indented(&audit::fleet(cast, &home)?);
 
-    act(6, "Somebody edits one of the logs; the next auditor to read it sees that.");
+    act(6, "Somebody edits one of the logs; the auditor, reading again, sees it.");
     let last = cast.machines.len() - 1;
+    cast.stop(last);
     println!("   {}", audit::doctor(cast, last)?);
-    let home = cast.stage.join("second-auditor");
-    audit::join(cast, &home)?;
-    audit::again(cast, &home)?;
+    cast.start(last).map_err(|error| error.to_string())?;
+    audit::collect(cast, &home)?;
     let fleet = audit::fleet(cast, &home)?;
     print_indented(&fleet);
     if !fleet.contains("was changed") {
