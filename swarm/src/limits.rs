@@ -73,7 +73,7 @@ pub const LIST_CACHE_BYTES: usize = 4 * 1024 * 1024;
 pub const SHELF_CACHE_BYTES: usize = 24 * 1024 * 1024;
 
 /// How long served bytes stay in memory when nobody asks for them.
-pub const SHELF_CACHE_AGE: Duration = Duration::from_secs(60);
+pub const SHELF_CACHE_AGE: Duration = Duration::from_secs(15);
 
 /// Bytes of objects under way that are kept in memory, by default.
 pub const ASSEMBLY_BYTES: usize = 48 * 1024 * 1024;

@@ -237,7 +237,7 @@ impl Shelf {
             for key in keys {
                 self.evict(&key);
             }
-            self.sweep = (!self.extents.is_empty()).then(|| now + SHELF_CACHE_AGE / 2);
+            self.sweep = (!self.extents.is_empty()).then(|| now + SHELF_CACHE_AGE / 4);
         }
         withdrawn
     }

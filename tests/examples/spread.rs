@@ -23,7 +23,7 @@ use updraft_tests::watch::Glimpse;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long agents are left alone before their idle memory is read.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(25);
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
