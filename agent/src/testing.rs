@@ -256,14 +256,15 @@ impl Vendor {
             let target = piece(shape);
             let delta = self.delta(&old_refs, &target, &[target.len()]).remove(0);
             let named = delta::header(&delta).unwrap().sources;
-            let place = |id: &[u8; 32]| {
-                let at = old_files.iter().position(|file| ContentId::of(file).as_bytes() == id);
+            let place = |mark: &delta::Mark| {
+                let marked = |file: &Vec<u8>| delta::mark(ContentId::of(file).as_bytes()) == *mark;
+                let at = old_files.iter().position(marked);
                 u32::try_from(at.unwrap()).unwrap()
             };
             DeltaRow {
                 object: ContentId::of(&delta),
                 len: u32::try_from(delta.len()).unwrap(),
-                sources: named.iter().map(|source| place(&source.id)).collect(),
+                sources: named.iter().map(|source| place(&source.mark)).collect(),
             }
         });
         let deltas = deltas.collect();

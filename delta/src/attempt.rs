@@ -1,194 +1,116 @@
 //! One piece, tried several ways: the smallest delta wins.
-//!
-//! Ways that cost much time are tried only where they may win: where a delta
-//! is small, a few bytes count and little is there to pack; where it is large,
-//! differences that lie everywhere are known to beat a prefix, and the reverse.
 
-use std::ops::Range;
-
-use crate::format::{self, Codec, Header, SourceRef, Tag};
+use crate::body::{self, BodyError, Choice};
+use crate::control::Copy;
+use crate::encode::Source;
+use crate::format::{self, Codec, Header, Mark, SourceRef, mark};
+use crate::image::Image;
 use crate::index::Index;
-use crate::limits::{MAX_RANGES_BYTES, max_segments};
+use crate::limits::max_copies;
 use crate::matcher;
-use crate::packed::Packer;
-use crate::ranges;
+use crate::old::Old;
+use crate::read_at::ReadAt;
 use crate::segment::Segment;
 use crate::selection;
-use crate::streams::Streams;
-use crate::words::Words;
+use crate::zones::Zones;
 
-/// Segments with fewer equal bytes are left out, for a prefix serves them better.
-const MIN_EQUAL_BYTES: usize = 96;
-
-/// And with fewer than this, where there is no prefix.
-const MIN_EQUAL_BYTES_WITHOUT_PREFIX: usize = 24;
+/// Segments with fewer equal bytes are left out: telling the bytes anew, with
+/// old ones around at hand, is no longer than telling where they stand.
+const MIN_EQUAL_BYTES: [usize; 2] = [32, 16];
 
 /// Deltas below this are tried every way.
 const SMALL_DELTA: usize = 16 << 10;
 
-/// Which of two streams will pack smaller shows at this level too.
-const GLANCE: Packer = Packer { level: 9 };
-
 /// One piece and what may be said of it.
 pub(crate) struct Attempt<'a> {
-    index: &'a Index<'a>,
-    sources: &'a [SourceRef],
-    packer: Packer,
-    piece: &'a [u8],
-    target_id: [u8; 32],
+    pub(crate) index: &'a Index<'a>,
+    pub(crate) sources: &'a [Source<'a>],
+    /// The sources' images, of those that are executables.
+    pub(crate) images: &'a [Option<Image>],
+    /// The image of the whole new file.
+    pub(crate) image: Option<&'a Image>,
+    /// Where in the new file the piece begins.
+    pub(crate) start: usize,
+    pub(crate) piece: &'a [u8],
+    /// What is matched instead of the piece.
+    pub(crate) masked: &'a [u8],
+    /// How many places are looked at for one that repeats itself.
+    pub(crate) depth: usize,
 }
 
-impl<'a> Attempt<'a> {
-    pub(crate) fn new(
-        index: &'a Index<'a>,
-        sources: &'a [SourceRef],
-        packer: Packer,
-        piece: &'a [u8],
-    ) -> Self {
-        let target_id = *blake3::hash(piece).as_bytes();
-        Self { index, sources, packer, piece, target_id }
-    }
-
+impl Attempt<'_> {
     /// The smallest delta found.
     pub(crate) fn smallest(&self) -> Vec<u8> {
-        let found = matcher::segments(self.index, self.piece);
-        let found = selection::within_sources(self.index, self.piece, &found);
-        let ranges = ranges::gather(self.index, &found);
-        let mut tried = Smallest::default();
-
-        let changed = self.differences(&found, MIN_EQUAL_BYTES, &ranges, &mut tried);
-        if tried.is_small() {
-            self.differences(&found, MIN_EQUAL_BYTES_WITHOUT_PREFIX, &ranges, &mut tried);
-        }
-        let few_changes = changed < tried.len() / 8;
-        if !ranges.is_empty() && (tried.is_small() || few_changes) {
-            tried.add(self.whole(&ranges));
-        }
-        let equal: usize =
-            found.iter().map(|segment| segment.equal_bytes(self.index.text(), self.piece)).sum();
-        if equal < self.piece.len() / 4 {
-            tried.add(self.whole(&[]));
-        }
-        tried.delta.unwrap_or_else(|| self.whole(&[]))
-    }
-
-    /// The piece as one stream, with old `ranges` as its prefix.
-    fn whole(&self, ranges: &[Range<usize>]) -> Vec<u8> {
-        let used = Used::new(self.index, ranges.iter().map(|range| range.start));
-        let mut sections = Vec::new();
-        let prefix = self.prefix(ranges, &used, &mut sections);
-        sections.push((Tag::Extra, self.packer.pack(self.piece, &prefix)));
-        self.write(Codec::Whole, &used, &sections)
-    }
-
-    /// The piece as differences to those of `found` that are worth naming, with
-    /// and without old `ranges` as prefix of what is new.
-    ///
-    /// Gives the length of what changes old bytes into new ones.
-    fn differences(
-        &self,
-        found: &[Segment],
-        min_equal: usize,
-        ranges: &[Range<usize>],
-        tried: &mut Smallest,
-    ) -> usize {
-        let segments = selection::worth_naming(self.index, self.piece, found, min_equal);
-        if segments.is_empty() || segments.len() as u64 > max_segments(self.piece.len() as u64) {
-            return usize::MAX;
-        }
-        let mut changing: Option<Vec<(Tag, Vec<u8>)>> = None;
-        for ranges in [ranges, &[]] {
-            let starts = segments.iter().map(|segment| segment.old);
-            let starts = starts.chain(ranges.iter().map(|range| range.start));
-            let used = Used::new(self.index, starts);
-            let address = |old| used.address(self.index, old);
-            let streams = Streams::new(self.piece, &segments, self.index.text(), address);
-            let mut sections = Vec::new();
-            let prefix = if streams.extra.is_empty() {
-                Vec::new()
-            } else {
-                self.prefix(ranges, &used, &mut sections)
-            };
-            sections.push((Tag::Control, self.packer.pack(&streams.control, &[])));
-            let changing = changing.get_or_insert_with(|| self.changing(&streams));
-            sections.extend(changing.iter().cloned());
-            if !streams.extra.is_empty() {
-                sections.push((Tag::Extra, self.packer.pack(&streams.extra, &prefix)));
+        let target_mark = mark(blake3::hash(self.piece).as_bytes());
+        let found = matcher::segments(self.index, self.masked);
+        let found = selection::within_sources(self.index, self.masked, &found);
+        let mut smallest = self.whole(target_mark);
+        for min_equal in MIN_EQUAL_BYTES {
+            let segments = selection::worth_naming(self.index, self.masked, &found, min_equal);
+            if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
+                let coded = self.coded(target_mark, &segments);
+                if coded.len() < smallest.len() {
+                    smallest = coded;
+                }
             }
-            tried.add(self.write(Codec::Difference, &used, &sections));
-            if !tried.is_small() {
+            if smallest.len() > SMALL_DELTA {
                 break;
             }
         }
-        changing.iter().flatten().map(|(_, packed)| packed.len()).sum()
+        smallest
     }
 
-    /// The sections that change old bytes into new ones.
-    fn changing(&self, streams: &Streams) -> Vec<(Tag, Vec<u8>)> {
-        if streams.old == streams.new {
-            return Vec::new();
-        }
-        let difference = [(Tag::Difference, streams.difference())];
-        let words = Words::between(&streams.old, &streams.new);
-        let words = [(Tag::Gaps, words.gaps), (Tag::Changes, words.changes)];
-        let glanced = |sections: &[(Tag, Vec<u8>)]| -> usize {
-            sections.iter().map(|(_, bytes)| GLANCE.pack(bytes, &[]).len() + 3).sum()
-        };
-        let fits = words.iter().all(|(_, bytes)| bytes.len() <= self.piece.len());
-        let chosen: &[(Tag, Vec<u8>)] =
-            if fits && glanced(&words) < glanced(&difference) { &words } else { &difference };
-        chosen.iter().map(|(tag, bytes)| (*tag, self.packer.pack(bytes, &[]))).collect()
-    }
-
-    /// The bytes of `ranges`; their list goes to `sections`.
-    fn prefix(
-        &self,
-        ranges: &[Range<usize>],
-        used: &Used,
-        sections: &mut Vec<(Tag, Vec<u8>)>,
-    ) -> Vec<u8> {
-        let named: Vec<Range<u64>> = ranges
-            .iter()
-            .map(|range| {
-                let start = used.address(self.index, range.start);
-                start..start + range.len() as u64
-            })
-            .collect();
-        let list = ranges::write(&named);
-        if ranges.is_empty() || list.len() > MAX_RANGES_BYTES {
-            return Vec::new();
-        }
-        sections.push((Tag::Ranges, self.packer.pack(&list, &[])));
-        ranges.iter().flat_map(|range| &self.index.text()[range.clone()]).copied().collect()
-    }
-
-    fn write(&self, codec: Codec, used: &Used, sections: &[(Tag, Vec<u8>)]) -> Vec<u8> {
-        let sources = used.sources.iter().map(|&source| self.sources[source]).collect();
+    /// The piece as it is.
+    fn whole(&self, target_mark: Mark) -> Vec<u8> {
         let target_len = self.piece.len() as u64;
-        let header = Header { target_len, target_id: self.target_id, sources };
-        format::write(codec, &header, sections)
+        let header = Header { target_len, target_mark, sources: Vec::new() };
+        format::write(Codec::Whole, &header, self.piece)
+    }
+
+    /// The piece as copies of `segments`, and what lies between.
+    fn coded(&self, target_mark: Mark, segments: &[Segment]) -> Vec<u8> {
+        let used = Used::new(self.index, segments.iter().map(|segment| segment.old));
+        let mut made = 0;
+        let copies = segments.iter().map(|segment| {
+            let extra = segment.new - made;
+            made = segment.new_end();
+            Copy { extra, address: used.address(self.index, segment.old), len: segment.len }
+        });
+        let copies: Vec<Copy> = copies.collect();
+        let named = used.sources.iter().map(|&source| &self.sources[source]);
+        let refs = named
+            .clone()
+            .map(|source| SourceRef { mark: mark(&source.id), len: source.bytes.len() as u64 });
+        let header =
+            Header { target_len: self.piece.len() as u64, target_mark, sources: refs.collect() };
+        let zones = self.zones(&used, segments);
+        let choice = Choice { zones: &zones, copies: &copies, depth: self.depth };
+        let bytes: Vec<&[u8]> = named.map(|source| source.bytes).collect();
+        let given: Vec<&dyn ReadAt> = bytes.iter().map(|bytes| bytes as &dyn ReadAt).collect();
+        let written = Old::new(&header, &given)
+            .map_err(BodyError::Old)
+            .and_then(|old| body::write(self.piece, &choice, &old));
+        let body = written.expect("segments lie within the piece and its sources");
+        format::write(Codec::Coded, &header, &body)
     }
 }
 
-/// The smallest delta so far.
-#[derive(Default)]
-struct Smallest {
-    delta: Option<Vec<u8>>,
-}
-
-impl Smallest {
-    fn add(&mut self, delta: Vec<u8>) {
-        if delta.len() < self.len() {
-            self.delta = Some(delta);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.delta.as_ref().map_or(usize::MAX, Vec::len)
-    }
-
-    fn is_small(&self) -> bool {
-        self.len() < SMALL_DELTA
+impl Attempt<'_> {
+    /// The zones of the executable that brings most of the piece.
+    fn zones(&self, used: &Used, segments: &[Segment]) -> Zones {
+        let Some(image) = self.image else { return Zones::default() };
+        let brought = |source: usize| -> usize {
+            let span = self.index.span(source);
+            let here = segments.iter().filter(|segment| span.contains(&segment.old));
+            here.map(|segment| segment.len).sum()
+        };
+        let with_image = used.sources.iter().zip(&used.starts);
+        let with_image =
+            with_image.filter_map(|(at, start)| Some((*at, *start, self.images[*at].as_ref()?)));
+        let main = with_image.max_by_key(|(source, start, _)| (brought(*source), *start));
+        main.map_or_else(Zones::default, |(_, address, old)| {
+            Zones::new(old.zones(address, image), self.start as u64)
+        })
     }
 }
 

@@ -3,14 +3,16 @@
 //! Promises the same bytes for the same input on any number of threads. Takes
 //! about 5 × the bytes of all sources beside the sources themselves.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::attempt::Attempt;
-use crate::format::SourceRef;
+use crate::image::Image;
 use crate::index::{Index, WindowTooLarge};
 use crate::limits::MAX_TARGET_BYTES;
 use crate::options::Options;
-use crate::packed::Packer;
 
 /// An old file, or a pack of several.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +38,8 @@ pub enum EncodeError {
     /// They are longer than one window.
     #[error(transparent)]
     Window(#[from] WindowTooLarge),
-    /// zstd has no such level.
-    #[error("{found} is no level of zstd, it has 1 to 22")]
+    /// There is no such level.
+    #[error("{found} is no level, there are 1 to 22")]
     Level {
         /// The level asked for.
         found: i32,
@@ -47,8 +49,9 @@ pub enum EncodeError {
 /// Makes deltas against one set of sources.
 pub struct Encoder<'a> {
     index: Index<'a>,
-    sources: Vec<SourceRef>,
-    packer: Packer,
+    sources: Vec<Source<'a>>,
+    images: Vec<Option<Image>>,
+    depth: usize,
 }
 
 impl<'a> Encoder<'a> {
@@ -63,13 +66,12 @@ impl<'a> Encoder<'a> {
         if !(1..=22).contains(&options.level) {
             return Err(EncodeError::Level { found: options.level });
         }
-        let bytes: Vec<&[u8]> = sources.iter().map(|source| source.bytes).collect();
-        let index = Index::new(&bytes)?;
-        let sources = sources
-            .iter()
-            .map(|source| SourceRef { id: source.id, len: source.bytes.len() as u64 })
-            .collect();
-        Ok(Self { index, sources, packer: Packer { level: options.level } })
+        let images: Vec<Option<Image>> =
+            sources.par_iter().map(|source| Image::of(source.bytes)).collect();
+        let both = sources.par_iter().zip(&images);
+        let matched = both.map(|(source, image)| masked(source.bytes, image.as_ref()));
+        let index = Index::new(matched.collect())?;
+        Ok(Self { index, sources, images, depth: options.depth() })
     }
 
     /// A delta object for every piece of every target, in their order.
@@ -85,20 +87,36 @@ impl<'a> Encoder<'a> {
         targets: &[Target<'_>],
         progress: &(dyn Fn(u64) + Sync),
     ) -> Vec<Vec<Vec<u8>>> {
-        let pieces: Vec<Vec<&[u8]>> = targets.iter().map(pieces).collect();
-        let encoded = |pieces: &Vec<&[u8]>| -> Vec<Vec<u8>> {
-            let each = pieces.par_iter().map(|piece| {
-                let delta = Attempt::new(&self.index, &self.sources, self.packer, piece).smallest();
-                progress(piece.len() as u64);
+        let encoded = |target: &Target<'_>| -> Vec<Vec<u8>> {
+            let image = Image::of(target.bytes);
+            let masked = masked(target.bytes, image.as_ref());
+            let each = pieces(target).into_par_iter().map(|place| {
+                let attempt = Attempt {
+                    index: &self.index,
+                    sources: &self.sources,
+                    images: &self.images,
+                    image: image.as_ref(),
+                    start: place.start,
+                    piece: &target.bytes[place.clone()],
+                    masked: &masked[place],
+                    depth: self.depth,
+                };
+                let delta = attempt.smallest();
+                progress(attempt.piece.len() as u64);
                 delta
             });
             each.collect()
         };
-        pieces.par_iter().map(encoded).collect()
+        targets.par_iter().map(encoded).collect()
     }
 }
 
-fn pieces<'a>(target: &Target<'a>) -> Vec<&'a [u8]> {
+/// The bytes that are matched.
+fn masked<'a>(bytes: &'a [u8], image: Option<&Image>) -> Cow<'a, [u8]> {
+    image.map_or(Cow::Borrowed(bytes), |image| image.masked(bytes))
+}
+
+fn pieces(target: &Target<'_>) -> Vec<Range<usize>> {
     assert_eq!(
         target.piece_ends.last().copied().unwrap_or(0),
         target.bytes.len(),
@@ -106,8 +124,9 @@ fn pieces<'a>(target: &Target<'a>) -> Vec<&'a [u8]> {
     );
     let mut start = 0;
     let cut = target.piece_ends.iter().map(|&end| {
-        let piece = &target.bytes[start..end];
+        let piece = start..end;
         assert!(piece.len() as u64 <= MAX_TARGET_BYTES, "a piece of {} bytes", piece.len());
+        assert!(end <= target.bytes.len() && start <= end, "pieces end in order");
         start = end;
         piece
     });

@@ -48,24 +48,31 @@ pub struct WindowTooLarge {
 
 impl<'a> Index<'a> {
     /// Sorts the suffixes of all `sources` together.
-    pub(crate) fn new(sources: &[&'a [u8]]) -> Result<Self, WindowTooLarge> {
+    pub(crate) fn new(sources: Vec<Cow<'a, [u8]>>) -> Result<Self, WindowTooLarge> {
         let found = sources.iter().fold(0usize, |sum, source| sum.saturating_add(source.len()));
         if found > MAX_WINDOW_BYTES {
             return Err(WindowTooLarge { found });
         }
-        let text = match sources {
-            [only] => Cow::Borrowed(*only),
-            several => Cow::Owned(several.concat()),
-        };
         let mut end = 0;
         let ends = sources.iter().map(|source| {
             end += source.len();
             end
         });
         let ends = ends.collect();
+        let text = match <[Cow<'a, [u8]>; 1]>::try_from(sources) {
+            Ok([only]) => only,
+            Err(several) => Cow::Owned(several.concat()),
+        };
         let suffixes = if text.is_empty() { Vec::new() } else { sorted_suffixes(&text) };
         let buckets = bucket_starts(&text);
         Ok(Self { text, ends, suffixes, buckets })
+    }
+
+    /// The index of a few bytes.
+    #[cfg(test)]
+    pub(crate) fn of(sources: &[&'a [u8]]) -> Self {
+        Self::new(sources.iter().map(|source| Cow::Borrowed(*source)).collect())
+            .expect("a test is shorter than a window")
     }
 
     /// The bytes of all sources.
@@ -193,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_longest_match_is_found() {
-        let index = Index::new(&[b"the quick brown fox", b"quick brown bears"]).unwrap();
+        let index = Index::of(&[b"the quick brown fox", b"quick brown bears"]);
         assert_eq!(index.longest(b"quick brown bird", 0), Match { at: 19, len: 13 });
         assert_eq!(index.longest(b"zebra", 0).len, 0);
         assert_eq!(index.source_of(18), 0);
@@ -203,7 +210,7 @@ mod tests {
 
     #[test]
     fn of_equal_matches_the_nearest_is_taken() {
-        let index = Index::new(&[b"abcd--abcd--abcd--abcd"]).unwrap();
+        let index = Index::of(&[b"abcd--abcd--abcd--abcd"]);
         for expected in [0, 6, 12, 18] {
             assert_eq!(index.longest(b"abcd!", expected), Match { at: expected, len: 4 });
         }
@@ -212,7 +219,7 @@ mod tests {
     #[test]
     fn every_suffix_finds_itself() {
         let text = b"mississippi mississippi banana\0\0\0\xff\xff";
-        let index = Index::new(&[text]).unwrap();
+        let index = Index::of(&[text]);
         for at in 0..text.len() - 1 {
             assert_eq!(index.longest(&text[at..], at), Match { at, len: text.len() - at });
         }
@@ -220,7 +227,7 @@ mod tests {
 
     #[test]
     fn nothing_is_found_in_nothing() {
-        let index = Index::new(&[]).unwrap();
+        let index = Index::of(&[]);
         assert_eq!(index.longest(b"abc", 0), Match::default());
     }
 

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn found(old: &[u8], new: &[u8]) -> Vec<Segment> {
-        segments(&Index::new(&[old]).unwrap(), new)
+        segments(&Index::of(&[old]), new)
     }
 
     fn numbers(range: std::ops::Range<u32>) -> Vec<u8> {

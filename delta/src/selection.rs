@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_segment_across_two_sources_is_cut_in_two() {
         let (first, second) = (noise(1, 300), noise(2, 300));
-        let index = Index::new(&[&first, &second]).unwrap();
+        let index = Index::of(&[&first, &second]);
         let piece = [&first[..], &second].concat();
         let whole = Segment { new: 0, old: 0, len: 600 };
         let halves = within_sources(&index, &piece, &[whole]);
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_source_that_brings_little_is_not_named() {
         let (first, second) = (noise(1, 1000), noise(2, 60));
-        let index = Index::new(&[&first, &second]).unwrap();
+        let index = Index::of(&[&first, &second]);
         let piece = [&first[..], &second].concat();
         let segments =
             [Segment { new: 0, old: 0, len: 1000 }, Segment { new: 1000, old: 1000, len: 60 }];
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_shift_goes_on_over_a_short_interruption() {
         let old = noise(1, 2000);
-        let index = Index::new(&[&old]).unwrap();
+        let index = Index::of(&[&old]);
         let mut piece = old.clone();
         piece[500..520].fill(0);
         let around =
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_short_segment_is_dropped() {
         let old = noise(1, 2000);
-        let index = Index::new(&[&old]).unwrap();
+        let index = Index::of(&[&old]);
         let piece = [&old[1000..1040], &old[..500]].concat();
         let segments =
             [Segment { new: 0, old: 1000, len: 40 }, Segment { new: 40, old: 0, len: 500 }];

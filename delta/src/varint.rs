@@ -16,11 +16,6 @@ pub(crate) fn write(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Appends `value`, small magnitudes of either sign taking few bytes.
-pub(crate) fn write_signed(out: &mut Vec<u8>, value: i64) {
-    write(out, ((value << 1) ^ (value >> 63)) as u64);
-}
-
 /// Takes a number off the front of `bytes`.
 pub(crate) fn read(bytes: &mut &[u8]) -> Result<u64, BadVarint> {
     let mut value = 0u64;
@@ -45,12 +40,6 @@ pub(crate) fn read(bytes: &mut &[u8]) -> Result<u64, BadVarint> {
     Err(BadVarint)
 }
 
-/// Takes a number written by `write_signed` off the front of `bytes`.
-pub(crate) fn read_signed(bytes: &mut &[u8]) -> Result<i64, BadVarint> {
-    let value = read(bytes)?;
-    Ok((value >> 1) as i64 ^ -((value & 1) as i64))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,11 +50,6 @@ mod tests {
             let mut bytes = Vec::new();
             write(&mut bytes, value);
             assert_eq!(read(&mut &bytes[..]), Ok(value));
-        }
-        for value in [0, -1, 1, 63, -64, i64::MAX, i64::MIN] {
-            let mut bytes = Vec::new();
-            write_signed(&mut bytes, value);
-            assert_eq!(read_signed(&mut &bytes[..]), Ok(value));
         }
     }
 

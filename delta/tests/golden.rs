@@ -10,27 +10,33 @@ use std::path::PathBuf;
 
 use updraft_delta::{Encoder, Options, ReadAt, Source, Target, apply, header};
 
-use crate::edits::program;
-use crate::forge::{
-    ADDED, CONTROL, DIFFERENCE, EXTRA, Forged, RANGES, WHOLE, control, framed, id, number, stored,
-};
+use crate::edits::executable::library;
+use crate::edits::{Random, program};
+use crate::forge::{Forged, WHOLE, id, marked};
 
 /// Where the golden files lie: CASE.delta, CASE.new and CASE.old-0, CASE.old-1, ….
 fn data(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "data", name].iter().collect()
 }
 
+const EXAMPLE_OLD: &[u8] = b"The old fox sleeps in the barn, where it is warm and dry.\n";
+const EXAMPLE_NEW: &[u8] = b"The red fox sleeps all day in the barn, where it is warm and dry.\n";
+
 #[test]
 fn golden_deltas_make_golden_files() {
-    for (case, sources) in [("whole", 0), ("prefix", 1), ("difference", 2), ("words", 1)] {
+    for (case, sources) in [("whole", 0), ("text", 2), ("bare", 0), ("words", 1), ("zones", 1)] {
         let delta = fs::read(data(&format!("{case}.delta"))).unwrap();
         let new = fs::read(data(&format!("{case}.new"))).unwrap();
         let old = (0..sources).map(|at| fs::read(data(&format!("{case}.old-{at}"))).unwrap());
         let old: Vec<Vec<u8>> = old.collect();
         let header = header(&delta).unwrap();
-        assert_eq!((header.target_len, header.target_id), (new.len() as u64, id(&new)), "{case}");
-        let named: Vec<_> = header.sources.iter().map(|source| (source.id, source.len)).collect();
-        let given: Vec<_> = old.iter().map(|old| (id(old), old.len() as u64)).collect();
+        assert_eq!(
+            (header.target_len, header.target_mark),
+            (new.len() as u64, marked(&new)),
+            "{case}"
+        );
+        let named: Vec<_> = header.sources.iter().map(|source| (source.mark, source.len)).collect();
+        let given: Vec<_> = old.iter().map(|old| (marked(old), old.len() as u64)).collect();
         assert_eq!(named, given, "{case}");
         let sources: Vec<&dyn ReadAt> = old.iter().map(|old| old as _).collect();
         let mut made = Vec::new();
@@ -48,9 +54,8 @@ fn the_example_of_the_docs_makes_its_target() {
     let digits: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
     let delta: Vec<u8> = digits.iter().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
     let mut made = Vec::new();
-    let old = b"The old fox sleeps in the barn.\n".to_vec();
-    apply(&delta, &[&old], 100, &mut made).unwrap();
-    assert_eq!(made, b"The red fox sleeps all day in the barn.\n");
+    apply(&delta, &[&EXAMPLE_OLD.to_vec()], 100, &mut made).unwrap();
+    assert_eq!(made, EXAMPLE_NEW);
 }
 
 #[test]
@@ -70,34 +75,23 @@ fn write_golden_files() {
         }
     };
 
+    let encoded = |old: &[&[u8]], new: &[u8]| {
+        let sources = old.iter().map(|old| Source { id: id(old), bytes: old }).collect();
+        let encoder = Encoder::new(sources, &Options::default()).unwrap();
+        encoder.encode(&[Target { bytes: new, piece_ends: &[new.len()] }], &|_| ())[0][0].clone()
+    };
+    println!("the example of the docs: {:02x?}", encoded(&[EXAMPLE_OLD], EXAMPLE_NEW));
     let new = text(0, 60);
-    let whole = Forged::new(WHOLE, &new, &[]).with(EXTRA, framed(&new, b"", new.len() as u64));
-    write("whole", &whole.bytes(), &new, &[]);
-
-    let old = text(20, 90);
-    let ranges = [number(0), number(256), number(64), number(512)].concat();
-    let prefix = [&old[..256], &old[320..832]].concat();
-    let whole = Forged::new(WHOLE, &new, &[&old])
-        .with(RANGES, stored(&ranges))
-        .with(EXTRA, framed(&new, &prefix, new.len() as u64));
-    write("prefix", &whole.bytes(), &new, &[&old]);
-
-    let old = [text(0, 30), text(30, 60)];
-    let mut new = [&old[1][100..300], b"something new", &old[0][10..110]].concat();
-    (0..200).step_by(9).for_each(|at| new[at] = new[at].wrapping_sub(2));
-    let mut added = vec![0; 300];
-    (0..200).step_by(9).for_each(|at| added[at] = 254);
-    let first = old[0].len() as i64;
-    let list = control(&[(0, first + 100, 200), (13, 10 - 213 - first - 100, 100)]);
-    let difference = Forged::new(DIFFERENCE, &new, &[&old[0], &old[1]])
-        .with(CONTROL, stored(&list))
-        .with(ADDED, framed(&added, b"", 300))
-        .with(EXTRA, stored(b"something new"));
-    write("difference", &difference.bytes(), &new, &[&old[0], &old[1]]);
-
+    write("whole", &Forged::new(WHOLE, &new, &[], &new).bytes(), &new, &[]);
+    let old = [text(0, 30), Random(6).bytes(600, 20)];
+    let mut new = [&old[1][100..300], b"something new", &old[0][10..210]].concat();
+    (0..200).step_by(31).for_each(|at| new[at] = new[at].wrapping_sub(2));
+    let old = [&old[0][..], &old[1]];
+    write("text", &encoded(&old, &new), &new, &old);
+    let new = [text(3, 900), Random(5).bytes(17_000, 255)].concat();
+    write("bare", &encoded(&[], &new), &new, &[]);
     let (old, new) = (program(9_000, 0, 0), program(9_000, 4_000, 40));
-    let encoder =
-        Encoder::new(vec![Source { id: id(&old), bytes: &old }], &Options::default()).unwrap();
-    let target = Target { bytes: &new, piece_ends: &[new.len()] };
-    write("words", &encoder.encode(&[target], &|_| ())[0][0], &new, &[&old]);
+    write("words", &encoded(&[&old], &new), &new, &[&old]);
+    let (old, new) = (library(60, false), library(60, true));
+    write("zones", &encoded(&[&old], &new), &new, &[&old]);
 }

@@ -9,36 +9,32 @@
 mod edits;
 mod forge;
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::{env, fs, io};
 
-use updraft_delta::{ReadAt, apply, limits};
+use updraft_delta::{Encoder, Options, ReadAt, Source, Target, apply};
 
 use crate::edits::Random;
-use crate::forge::{
-    CHANGES, CONTROL, DIFFERENCE, EXTRA, Forged, GAPS, RANGES, WHOLE, control, framed, id, number,
-    signed, stored,
-};
+use crate::edits::executable::library;
+use crate::forge::id;
 
 const MIB: usize = 1 << 20;
 
 /// What a worker may take beside the result, by docs/delta.md.
 const ALLOWED_KIB: u64 = 16 << 10;
 
-/// A source that no delta could be made to hold in memory.
-const SOURCE_LEN: u64 = 1 << 40;
+/// Old bytes that stay on the disk.
+struct OnDisk(File);
 
-/// Old bytes without memory for them.
-struct Zeros(u64);
-
-impl ReadAt for Zeros {
+impl ReadAt for OnDisk {
     fn len(&self) -> u64 {
-        self.0
+        self.0.metadata().unwrap().len()
     }
 
-    fn read_at(&self, _: u64, out: &mut [u8]) -> io::Result<()> {
-        out.fill(0);
-        Ok(())
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
     }
 }
 
@@ -55,81 +51,56 @@ fn status(line: &str) -> u64 {
 #[ignore = "started by the other test, once for each delta"]
 fn worker() {
     let delta = fs::read(env::var("DELTA").unwrap()).unwrap();
+    let old = OnDisk(File::open(env::var("OLD").unwrap()).unwrap());
     let before = status("VmRSS:");
     let mut out = Vec::new();
-    apply(&delta, &[&Zeros(SOURCE_LEN)], MIB as u64, &mut out).unwrap();
+    apply(&delta, &[&old], MIB as u64, &mut out).unwrap();
     println!("peak {}", status("VmHWM:") - before);
 }
 
-/// How far applying `delta` raises the peak of a process, in KiB.
-fn peak_of_applying(name: &str, delta: &[u8]) -> u64 {
-    let file = env::temp_dir().join(format!("updraft-delta-{name}-{}", std::process::id()));
-    fs::write(&file, delta).unwrap();
+/// How far making `new` of `old` raises the peak of a process, in KiB.
+fn peak_of_applying(name: &str, old: &[u8], new: &[u8]) -> u64 {
+    let sources = vec![Source { id: id(old), bytes: old }];
+    let encoder = Encoder::new(sources, &Options { level: 3 }).unwrap();
+    let target = Target { bytes: new, piece_ends: &[new.len()] };
+    let delta = encoder.encode(&[target], &|_| ()).remove(0).remove(0);
+    let dir = env::temp_dir().join(format!("updraft-delta-{name}-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("delta"), delta).unwrap();
+    fs::write(dir.join("old"), old).unwrap();
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", "worker", "--ignored", "--nocapture"])
-        .env("DELTA", &file)
+        .env("DELTA", dir.join("delta"))
+        .env("OLD", dir.join("old"))
         .output()
         .unwrap();
-    fs::remove_file(&file).unwrap();
+    fs::remove_dir_all(&dir).unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let peak = printed.lines().find_map(|line| line.strip_prefix("peak "));
     peak.unwrap_or_else(|| panic!("{printed}")).parse().unwrap()
 }
 
-/// As many ranges as their list can name, and together as long as a prefix may be.
-fn widest_prefix() -> Vec<u8> {
-    let count = limits::MAX_RANGES_BYTES / 3;
-    let each = limits::MAX_PREFIX_BYTES / count;
-    stored(&[number(1), number(each as u64)].concat().repeat(count))
-}
-
 #[test]
 fn applying_stays_under_16_mib() {
-    let noise = Random(1).bytes(MIB, 255);
-
-    // All of a piece as one stream behind the longest prefix.
-    let mut whole = Forged::new(WHOLE, &noise, &[]);
-    whole.sources = vec![([0; 32], SOURCE_LEN)];
-    let whole = whole
-        .with(RANGES, stored(&[number(7), number(limits::MAX_PREFIX_BYTES as u64)].concat()))
-        .with(EXTRA, framed(&noise, &vec![0; limits::MAX_PREFIX_BYTES], MIB as u64));
-
-    // The most segments, half of the piece copied and changed throughout, half extra.
-    let segments = limits::max_segments(MIB as u64) as usize;
-    let half = MIB / 2;
-    let each = half / segments;
-    let mut list = control(&[(each as u64, 0, each as u64)]).repeat(segments - 1);
-    list.extend(control(&[(0, 0, (half - each * (segments - 1)) as u64)]));
-    let change = 0x0102_0304;
-    let words = half / 4;
-    let changed = |at: usize| [4, 3, 2, 1][at % 4];
-    let extra_len = MIB - half;
-    let (mut target, mut copied, mut extra) = (Vec::new(), 0, 0);
-    for segment in 0..segments {
-        let last = segment + 1 == segments;
-        let (before, len) = if last { (0, half - copied) } else { (each, each) };
-        target.extend_from_slice(&noise[extra..extra + before]);
-        target.extend((copied..copied + len).map(changed));
-        (extra, copied) = (extra + before, copied + len);
-    }
-    target.extend_from_slice(&noise[extra..extra_len]);
-    let mut difference = Forged::new(DIFFERENCE, &target, &[]);
-    difference.target_id = id(&target);
-    difference.sources = vec![([0; 32], SOURCE_LEN)];
-    let prefix = vec![0; limits::MAX_PREFIX_BYTES];
-    let gaps = vec![0; words];
-    let changes = signed(change).repeat(words);
-    let difference = difference
-        .with(RANGES, widest_prefix())
-        .with(CONTROL, framed(&list, &[], list.len() as u64))
-        .with(GAPS, framed(&gaps, &[], gaps.len() as u64))
-        .with(CHANGES, framed(&changes, &[], changes.len() as u64))
-        .with(EXTRA, framed(&noise[..extra_len], &prefix, extra_len as u64));
-
-    for (name, forged) in [("whole", whole), ("difference", difference)] {
-        let peak = peak_of_applying(name, &forged.bytes());
+    // Runs taken from all over the old file, as short as they are worth it:
+    // the most copies, and the most old bytes gathered around them.
+    let old = Random(1).bytes(20 * MIB, 255);
+    let noise = Random(2).bytes(MIB, 255);
+    let scattered: Vec<u8> = (0..MIB / 48)
+        .flat_map(|run| {
+            let from = run * 950;
+            [&old[from..from + 40], &noise[run * 8..run * 8 + 8]].concat()
+        })
+        .collect();
+    let program = library(7000, true);
+    let pairs = [
+        ("scattered", old, scattered),
+        ("program", library(7000, false), program[program.len() - MIB..].to_vec()),
+    ];
+    for (name, old, new) in pairs {
+        let peak = peak_of_applying(name, &old, &new);
         println!("{name}: {peak} KiB");
-        assert!(peak > 2048, "{name}: {peak} KiB cannot be all");
+        assert!(peak > 1024, "{name}: {peak} KiB cannot be all");
         assert!(peak < ALLOWED_KIB, "{name}: {peak} KiB beyond the start");
     }
 }

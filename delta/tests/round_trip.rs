@@ -5,8 +5,9 @@ mod edits;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use updraft_delta::{EncodeError, Encoder, Options, ReadAt, Source, Target, apply, header};
+use updraft_delta::{EncodeError, Encoder, Options, ReadAt, Source, Target, apply, header, mark};
 
+use crate::edits::executable::library;
 use crate::edits::{Random, edited, program, seeds};
 
 const FAST: Options = Options { level: 3 };
@@ -24,7 +25,7 @@ fn deltas_of(olds: &[Vec<u8>], new: &[u8], ends: &[usize], options: &Options) ->
     for (delta, &end) in deltas.iter().zip(ends) {
         let named = header(delta).unwrap();
         let given = named.sources.iter().map(|named| {
-            let old = olds.iter().find(|old| source(old).id == named.id);
+            let old = olds.iter().find(|old| mark(&source(old).id) == named.mark);
             old.expect("only sources that were given are named") as &dyn ReadAt
         });
         let given: Vec<&dyn ReadAt> = given.collect();
@@ -152,9 +153,45 @@ fn bytes_that_repeat_themselves_are_encoded_in_time() {
 }
 
 #[test]
-fn a_level_that_zstd_does_not_have_is_refused() {
+fn a_level_that_does_not_exist_is_refused() {
     for found in [0, -5, 23] {
         let refused = Encoder::new(Vec::new(), &Options { level: found }).err();
         assert_eq!(refused, Some(EncodeError::Level { found }));
+    }
+}
+
+#[test]
+fn executables_whose_code_moved_cost_little() {
+    let (old, new) = (library(3000, false), library(3000, true));
+    let ends: Vec<usize> = (1..=4).map(|part| new.len() * part / 4).collect();
+    let deltas = deltas_of(&[old], &new, &ends, &Options::default());
+    let all: usize = deltas.iter().map(Vec::len).sum();
+    println!("{all} bytes for {}", new.len());
+    assert!(all * 120 < new.len(), "{all} bytes for {}", new.len());
+}
+
+#[test]
+fn damaged_executables_come_back() {
+    let (old, new) = (library(150, false), library(150, true));
+    for seed in seeds(60) {
+        let mut random = Random(seed);
+        let damage = |bytes: &[u8], random: &mut Random| {
+            let mut damaged = bytes.to_vec();
+            // Headers and the table of sections, at the end, are hit as well.
+            for _ in 0..random.below(30) {
+                let at = match random.below(3) {
+                    0 => random.below(64),
+                    1 => damaged.len() - 1 - random.below(600),
+                    _ => random.below(damaged.len()),
+                };
+                damaged[at] = random.next() as u8;
+            }
+            damaged.truncate(damaged.len() - random.below(4) * random.below(200));
+            damaged
+        };
+        let (old, new) = (damage(&old, &mut random), damage(&new, &mut random));
+        let new = if random.below(3) == 0 { edited(&new, &mut random) } else { new };
+        let cut = random.below(new.len());
+        deltas_of(&[old], &new, &[cut, new.len()], &FAST);
     }
 }

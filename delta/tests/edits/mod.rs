@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod executable;
+
 /// The seeds of a randomised test, each printed as its turn comes, so that the
 /// last one printed is the one that failed; `SEED=n` runs that one alone.
 #[expect(clippy::disallowed_methods, reason = "a failed seed is taken back from the environment")]

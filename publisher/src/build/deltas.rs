@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use delta::{EncodeError, Encoder, FormatError, Options, Source, Target};
+use delta::{EncodeError, Encoder, FormatError, Mark, Options, Source, Target};
 use manifest::content::ContentId;
 use manifest::release::changes::{Changes, Tally};
 use manifest::release::layout::Shape;
@@ -81,14 +81,14 @@ pub fn put_patch(
         let loaded = load(&window, base.1, repository)?;
         let read = loaded.iter().map(|(id, bytes)| Source { id: *id.as_bytes(), bytes });
         let encoder = Encoder::new(read.collect(), options)?;
-        let known: HashMap<[u8; 32], &Vec<u32>> =
-            loaded.iter().map(|(id, _)| *id.as_bytes()).zip(&window.sources).collect();
+        let known: HashMap<Mark, &Vec<u32>> =
+            loaded.iter().map(|(id, _)| delta::mark(id.as_bytes())).zip(&window.sources).collect();
         for batch in batches(&window.jobs) {
             for (shape, delta) in encode(&encoder, batch, &shapes, source, &stage)? {
                 let object = ContentId::of(&delta);
                 repository.put_object(object, &delta)?;
                 let named = delta::header(&delta)?.sources;
-                let named = named.iter().map(|named| sources.place(known[&named.id]));
+                let named = named.iter().map(|named| sources.place(known[&named.mark]));
                 rows[shape] = Some(DeltaRow {
                     object,
                     len: u32::try_from(delta.len()).expect("a delta is little over a piece"),

@@ -1,0 +1,223 @@
+//! What makes new bytes of the old ones they resemble.
+//!
+//! Differing bytes are found by the gaps between them. What changes is mostly
+//! a number of a few bytes, little-endian, and many numbers change by the same
+//! amount: amounts are remembered. Whatever else changes is told byte by byte.
+
+use crate::coder::{Bit, Coder};
+use crate::index::common_bytes;
+use crate::numbers::{Number, symbol};
+
+/// The bytes of a number that changes.
+const WORD: usize = 4;
+
+/// How many amounts are remembered, as a power of two.
+const AMOUNT_BITS: u32 = 4;
+
+/// Corrections of more bytes than there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the delta corrects bytes beyond the {len} that it copies")]
+pub struct CorrectionError {
+    /// How many bytes it copies.
+    pub len: usize,
+}
+
+/// What came after the same steps the last time.
+struct Recall {
+    values: Vec<u64>,
+    /// Whether it comes again, by how often it did.
+    right: [Bit; 8],
+    streak: usize,
+}
+
+/// How many pasts are told apart, as a power of two.
+const PAST_BITS: u32 = 12;
+
+impl Recall {
+    fn new() -> Self {
+        Self { values: vec![u64::MAX; 1 << PAST_BITS], right: [Bit::QUICK; 8], streak: 0 }
+    }
+
+    /// Codes whether `value` is what came after `past`; gives it if so.
+    fn code<C: Coder>(&mut self, coder: &mut C, past: u64, value: u64) -> (usize, Option<u64>) {
+        let slot = (past.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PAST_BITS)) as usize;
+        let recalled = self.values[slot];
+        if recalled == u64::MAX {
+            return (slot, None);
+        }
+        let right = coder.bit(&mut self.right[self.streak], value == recalled);
+        self.streak = if right { (self.streak + 1).min(7) } else { 0 };
+        (slot, right.then_some(recalled))
+    }
+}
+
+/// What is likely.
+struct Model {
+    gap_after: Recall,
+    amount_after: Recall,
+    /// Equal bytes, by how many there were the last time.
+    gaps: [Number; 6],
+    /// Whether the amount was seen before, by whether the last was.
+    known: [Bit; 4],
+    which: [[Bit; 1 << AMOUNT_BITS]; 2],
+    /// What is added to a byte, by its place.
+    bytes: Vec<[Bit; 256]>,
+    /// Whether the next byte differs too, by place.
+    more: [Bit; 8],
+}
+
+/// Codes what makes `bytes` of copied bytes into `new` ones, which a reader
+/// does not know.
+pub(crate) fn code<C: Coder>(
+    coder: &mut C,
+    bytes: &mut [u8],
+    new: &[u8],
+) -> Result<(), CorrectionError> {
+    let beyond = CorrectionError { len: bytes.len() };
+    let mut model = Model {
+        gap_after: Recall::new(),
+        amount_after: Recall::new(),
+        gaps: [const { Number::new(Bit::QUICK) }; 6],
+        known: [Bit::QUICK; 4],
+        which: [[Bit::QUICK; 1 << AMOUNT_BITS]; 2],
+        bytes: vec![[Bit::QUICK; 256]; 4],
+        more: [Bit::QUICK; 8],
+    };
+    let mut amounts = [0u32; 1 << AMOUNT_BITS];
+    let mut at = 0;
+    let mut last_gap = 0;
+    let mut history = 0;
+    let mut amount_slot = 0;
+    let mut past_gaps = 0u64;
+    loop {
+        let gap = if C::WRITES { common_bytes(&bytes[at..], &new[at..], 0) } else { 0 };
+        let class = (u64::BITS - u64::leading_zeros(last_gap)).div_ceil(2).min(5);
+        let (slot, recalled) = model.gap_after.code(coder, past_gaps, gap as u64);
+        let gap = match recalled {
+            Some(gap) => gap,
+            None => model.gaps[class as usize].code(coder, gap as u64),
+        };
+        model.gap_after.values[slot] = gap;
+        past_gaps = past_gaps << 32 | gap & 0xffff_ffff;
+        let left = bytes.len() - at;
+        let skipped = usize::try_from(gap).ok().filter(|gap| *gap <= left).ok_or(beyond)?;
+        at += skipped;
+        last_gap = gap;
+        if at == bytes.len() {
+            return Ok(());
+        }
+        let end = (at + WORD).min(bytes.len());
+        let old = word(&bytes[at..end]);
+        let amount = if C::WRITES { word(&new[at..end]).wrapping_sub(old) } else { 0 };
+        // A word cut short by the end is told byte by byte.
+        if end - at == WORD {
+            let past = u64::from(amounts[0]) << 32 | gap & 0xffff_ffff;
+            let (slot, recalled) = model.amount_after.code(coder, past, u64::from(amount));
+            amount_slot = slot;
+            let told = match recalled {
+                Some(amount) => Some(amount as u32),
+                None => {
+                    let which = amounts.iter().position(|known| *known == amount);
+                    let known = coder.bit(&mut model.known[history], which.is_some());
+                    history = history << 1 & 3 | usize::from(known);
+                    let bits = &mut model.which[history >> 1];
+                    known.then(|| {
+                        let which = symbol(coder, bits, AMOUNT_BITS, which.unwrap_or(0) as u32);
+                        amounts[which as usize]
+                    })
+                }
+            };
+            if let Some(amount) = told {
+                remember(&mut amounts, amount);
+                model.amount_after.values[slot] = u64::from(amount);
+                bytes[at..end].copy_from_slice(&old.wrapping_add(amount).to_le_bytes());
+                at = end;
+                continue;
+            }
+        }
+        let start = at;
+        loop {
+            let place = at - start;
+            let added = if C::WRITES { new[at].wrapping_sub(bytes[at]) } else { 0 };
+            let added = symbol(coder, &mut model.bytes[place.min(3)], 8, u32::from(added));
+            bytes[at] = bytes[at].wrapping_add(added as u8);
+            at += 1;
+            if at == bytes.len() {
+                return Ok(());
+            }
+            let more = C::WRITES && bytes[at] != new[at];
+            if !coder.bit(&mut model.more[place.min(7)], more) {
+                break;
+            }
+        }
+        if end - start == WORD {
+            let amount = word(&bytes[start..end]).wrapping_sub(old);
+            remember(&mut amounts, amount);
+            model.amount_after.values[amount_slot] = u64::from(amount);
+        }
+    }
+}
+
+/// Puts `amount` first among those remembered.
+fn remember(amounts: &mut [u32], amount: u32) {
+    let place = amounts.iter().position(|known| *known == amount);
+    let place = place.unwrap_or(amounts.len() - 1);
+    amounts[..=place].rotate_right(1);
+    amounts[0] = amount;
+}
+
+/// Up to four bytes as a number, little-endian.
+fn word(bytes: &[u8]) -> u32 {
+    let mut all = [0; WORD];
+    all[..bytes.len()].copy_from_slice(bytes);
+    u32::from_le_bytes(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coder::{Reader, Writer};
+
+    fn round_trip(old: &[u8], new: &[u8]) -> usize {
+        let mut writer = Writer::new();
+        let mut made = old.to_vec();
+        code(&mut writer, &mut made, new).unwrap();
+        assert_eq!(made, new);
+        let bytes = writer.finish();
+        let mut made = old.to_vec();
+        code(&mut Reader::new(&bytes), &mut made, &[]).unwrap();
+        assert_eq!(made, new);
+        bytes.len()
+    }
+
+    #[test]
+    fn changes_come_back() {
+        let old: Vec<u8> = (0..200u8).collect();
+        let mut new = old.clone();
+        for at in [0, 3, 4, 17, 18, 19, 100, 197, 199] {
+            new[at] = new[at].wrapping_mul(7).wrapping_add(200);
+        }
+        for len in [0, 1, 2, 3, 5, 18, 198, 199, 200] {
+            round_trip(&old[..len], &new[..len]);
+        }
+    }
+
+    #[test]
+    fn addresses_that_moved_alike_cost_little() {
+        let bytes = |by: u32| -> Vec<u8> {
+            let addresses = (0..1000u32).map(|at| at.wrapping_mul(0x9e37_79b1).wrapping_add(by));
+            addresses.flat_map(|at| [at.to_le_bytes(), [7; 4]].concat()).collect()
+        };
+        let cost = round_trip(&bytes(0), &bytes(0x11));
+        assert!(cost < 60, "{cost}");
+    }
+
+    #[test]
+    fn corrections_beyond_the_end_are_refused() {
+        let mut writer = Writer::new();
+        Number::new(Bit::QUICK).code(&mut writer, 7);
+        let bytes = writer.finish();
+        let refused = code(&mut Reader::new(&bytes), &mut [0; 6], &[]);
+        assert_eq!(refused, Err(CorrectionError { len: 6 }));
+    }
+}

@@ -1,0 +1,98 @@
+//! An executable as the parts that refer to each other.
+//!
+//! Only encoders look into executables. What they find is told to decoders as
+//! zones; a wrong reading costs bytes, and never a wrong result.
+
+use std::borrow::Cow;
+
+use crate::elf;
+use crate::limits::MAX_ZONES;
+use crate::sites::{self, Field, Scan};
+use crate::zones::{Kind, Place, Zone, Zones};
+
+/// The bytes of a label that tell it from others.
+const TELLING: usize = 16;
+
+/// A part of an executable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) place: Place,
+    /// What distances in it are counted from.
+    pub(crate) bases: Vec<u64>,
+}
+
+/// The parts of an executable, none overlapping another.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Image {
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Image {
+    /// The parts of `bytes`, if they are an executable of a known kind.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        let mut image = elf::image(bytes)?;
+        image.parts.truncate(MAX_ZONES);
+        let useful = |part: &Part| !matches!(part.kind, Kind::Data | Kind::Bare);
+        image.parts.iter().any(useful).then_some(image)
+    }
+
+    /// The zones that lead from this image, `address` bytes into a delta's
+    /// sources, to `new`.
+    pub(crate) fn zones(&self, address: u64, new: &Self) -> Vec<Zone> {
+        let pair = |part: &Part| {
+            let same = |other: &&Part| other.name == part.name && other.kind == part.kind;
+            let other = new.parts.iter().find(same)?;
+            let bases = part.bases.iter().zip(&other.bases).map(|(old, new)| [*old, *new]);
+            let old = Place { at: part.place.at + address, ..part.place };
+            Some(Zone { kind: part.kind, old, new: other.place, bases: bases.collect() })
+        };
+        self.parts.iter().filter_map(pair).collect()
+    }
+
+    /// The `bytes` of this image with references made equal wherever they
+    /// mean the same: in code they vanish, in tables what they lead to stands
+    /// for them.
+    pub(crate) fn masked<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let zones = Zones::new(self.zones(0, self), 0);
+        let mut masked = bytes.to_vec();
+        // Tables are told apart by the code they lead to, so that comes first.
+        for code in [true, false] {
+            for zone in &zones.list {
+                let is_code = matches!(zone.kind, Kind::X86 | Kind::Arm64);
+                if zone.kind == Kind::Bare || is_code != code {
+                    continue;
+                }
+                let (at, len) = (zone.old.at as usize, zone.old.len as usize);
+                let mut part = masked[at..at + len].to_vec();
+                let scan = Scan { zone, zones: &zones, old_va: zone.old.va, new_va: zone.new.va };
+                scan.each(&mut part, |part, field| {
+                    let mask = if sites::is_telling(field.class) {
+                        telling(&masked, &zones, field, part)
+                    } else {
+                        0
+                    };
+                    let mask = u64::from(mask).to_le_bytes();
+                    part[field.at..field.at + field.width].copy_from_slice(&mask[..field.width]);
+                });
+                masked[at..at + len].copy_from_slice(&part);
+            }
+        }
+        Cow::Owned(masked)
+    }
+}
+
+/// A number that stands for what `field` leads to.
+fn telling(masked: &[u8], zones: &Zones, field: Field, part: &[u8]) -> u32 {
+    let label = field.label(sites::value(&part[field.at..field.at + field.width]));
+    let zone = zones.of_old(label).filter(|zone| zone.kind != Kind::Bare);
+    let Some(zone) = zone else { return 1 };
+    let at = (zone.old.at + (label - zone.old.va)) as usize;
+    let bytes = &masked[at.min(masked.len())..(at + TELLING).min(masked.len())];
+    let mut hash = 0u32;
+    for &byte in bytes {
+        hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193).rotate_left(5);
+    }
+    hash
+}

@@ -1,0 +1,127 @@
+//! Where what is referred to has gone.
+//!
+//! A label is an address of the old file. What became of it is told by the
+//! copy that holds it, by what was referred to before, and failing both, by
+//! what became of its neighbours.
+
+use crate::control::Copy;
+use crate::zones::{Kind, Zones};
+
+/// How many ways there are to guess.
+pub(crate) const WAYS: usize = 6;
+
+/// Labels seen before that are kept, as a power of two.
+const SEEN_BITS: u32 = 13;
+
+/// Neighbours of a label, as powers of two: nearer ones know better.
+const NEAR: [u32; 2] = [6, 11];
+
+/// How far from a copy a label is still expected to move with it.
+const BESIDE: u64 = 4096;
+
+/// A run of old addresses that moved together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    va: u64,
+    end: u64,
+    shift: u64,
+}
+
+impl Run {
+    /// `len` bytes that moved from one address to another.
+    pub(crate) fn new(old_va: u64, new_va: u64, len: u64) -> Self {
+        Self { va: old_va, end: old_va + len, shift: new_va.wrapping_sub(old_va) }
+    }
+
+    #[inline]
+    fn holds(&self, label: u64) -> bool {
+        self.va <= label && label < self.end
+    }
+}
+
+/// A label that is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lookup {
+    pub(crate) label: u64,
+    /// The run that refers to it.
+    pub(crate) here: Run,
+    /// By how much the last one of its class moved.
+    pub(crate) last: u64,
+}
+
+/// Labels and what became of them.
+pub(crate) struct Labels<'a> {
+    zones: &'a Zones,
+    runs: Vec<Run>,
+    seen: Vec<(u64, u64)>,
+    near: [Vec<(u64, u64)>; 2],
+}
+
+fn slot(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SEEN_BITS)) as usize
+}
+
+impl<'a> Labels<'a> {
+    /// Knows what `copies` tell.
+    pub(crate) fn new(zones: &'a Zones, copies: &[Copy]) -> Self {
+        let mut runs = Vec::with_capacity(copies.len());
+        let mut new = zones.start;
+        for copy in copies {
+            new += copy.extra as u64;
+            let (address, end) = (copy.address, copy.address + copy.len as u64);
+            for zone in zones.list.iter().filter(|zone| zone.kind != Kind::Bare) {
+                let from = address.max(zone.old.at);
+                let to = end.min(zone.old.at + zone.old.len);
+                if from >= to {
+                    continue;
+                }
+                let va = zone.old.va + (from - zone.old.at);
+                if let Some(new_va) = zones.new_va(new + (from - address)) {
+                    runs.push(Run::new(va, new_va, to - from));
+                }
+            }
+            new += copy.len as u64;
+        }
+        runs.sort_unstable_by_key(|run| (run.va, run.end, run.shift));
+        let unknown = || vec![(u64::MAX, 0); 1 << SEEN_BITS];
+        Self { zones, runs, seen: unknown(), near: [unknown(), unknown()] }
+    }
+
+    /// By how much a label moved, as guessed in one of the `WAYS`, the first
+    /// being the likeliest.
+    #[inline]
+    pub(crate) fn guess(&self, way: usize, lookup: Lookup) -> Option<u64> {
+        let Lookup { label, here, last } = lookup;
+        match way {
+            0 => Some(self.seen[slot(label)]).filter(|(key, _)| *key == label).map(|(_, by)| by),
+            1 if here.holds(label) => Some(here.shift),
+            1 => self.runs_until(label).last().filter(|run| run.holds(label)).map(|run| run.shift),
+            2 => NEAR.iter().zip(&self.near).find_map(|(bits, near)| {
+                let (key, shift) = near[slot(label >> bits)];
+                (key == label >> bits).then_some(shift)
+            }),
+            3 => {
+                let runs = self.runs_until(label);
+                let beside = |run: &&Run| label >= run.end && label - run.end < BESIDE;
+                let after = self.runs.get(runs.len()).filter(|run| run.va - label < BESIDE);
+                runs.last().filter(beside).or(after).map(|run| run.shift)
+            }
+            4 => Some(last),
+            _ => self.zones.of_old(label).map(|zone| zone.new.va.wrapping_sub(zone.old.va)),
+        }
+    }
+
+    /// The runs that begin at `label` or before.
+    fn runs_until(&self, label: u64) -> &[Run] {
+        &self.runs[..self.runs.partition_point(|run| run.va <= label)]
+    }
+
+    /// Learns that `label` went to `va`.
+    pub(crate) fn learn(&mut self, label: u64, va: u64) {
+        let shift = va.wrapping_sub(label);
+        self.seen[slot(label)] = (label, shift);
+        for (bits, near) in NEAR.iter().zip(&mut self.near) {
+            near[slot(label >> bits)] = (label >> bits, shift);
+        }
+    }
+}
