@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::{ChannelName, ProductName};
 use crate::trust::limits::ROLE_NAME_BYTES;
-use crate::trust::quote::quoted;
+use crate::trust::quote::{quoted, unquoted};
 
 /// A role's name: one of the four of TUF, or a delegated role's.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,15 +86,7 @@ impl RoleName {
     /// [`RoleName::file_name`].
     #[must_use]
     pub fn from_file_name(name: &str) -> Option<Self> {
-        let mut rest = name.strip_suffix(".json")?;
-        let mut bytes = Vec::with_capacity(rest.len());
-        while let Some((plain, encoded)) = rest.split_once('%') {
-            bytes.extend_from_slice(plain.as_bytes());
-            bytes.extend(hex::decode(encoded.get(..2)?).ok()?);
-            rest = &encoded[2..];
-        }
-        bytes.extend_from_slice(rest.as_bytes());
-        let role = Self::new(String::from_utf8(bytes).ok()?).ok()?;
+        let role = Self::new(unquoted(name.strip_suffix(".json")?)?).ok()?;
         (role.file_name() == name).then_some(role)
     }
 

@@ -1,9 +1,11 @@
 //! A virtual environment with python-tuf, made once and kept beside the build.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+
+use serde_json::Value;
 
 /// Where the scripts are.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
@@ -66,15 +68,36 @@ impl Oracle {
     }
 
     /// Runs a script that must succeed, and reads what it printed.
-    pub(crate) fn json(&self, script: &str, args: &[&str]) -> serde_json::Value {
+    pub(crate) fn json(&self, script: &str, args: &[&str]) -> Value {
         let output = self.run(script, args);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{script} {args:?}: {said}");
         serde_json::from_slice(&output.stdout).expect("the script prints JSON")
     }
 
+    /// Runs a script that must succeed and prints one JSON value a line, and
+    /// hands each out as soon as it is there.
+    pub(crate) fn lines(&self, script: &str, args: &[&str]) -> impl Iterator<Item = Value> + use<> {
+        let mut child = Command::new(&self.python)
+            .arg(format!("{SCRIPTS}/{script}"))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the interpreter has run before");
+        let mut lines = BufReader::new(child.stdout.take().expect("it was piped")).lines();
+        std::iter::from_fn(move || {
+            if let Some(line) = lines.next() {
+                let line = line.expect("the script prints text");
+                return Some(serde_json::from_str(&line).expect("the script prints JSON"));
+            }
+            assert!(child.wait().expect("it was started").success());
+            None
+        })
+    }
+
     /// Puts questions to `agree.py`, one a line; gives its answers.
-    pub(crate) fn ask(&self, about: &str, questions: &[String]) -> Vec<serde_json::Value> {
+    pub(crate) fn ask(&self, about: &str, questions: &[String]) -> Vec<Value> {
         let mut child = Command::new(&self.python)
             .arg(format!("{SCRIPTS}/agree.py"))
             .arg(about)
@@ -90,7 +113,7 @@ impl Oracle {
         let output = child.wait_with_output().expect("it was started");
         writer.join().expect("it does not panic").expect("the script reads to the end");
         assert!(output.status.success());
-        let answers: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+        let answers: Vec<Value> = String::from_utf8(output.stdout)
             .expect("the script prints text")
             .lines()
             .map(|line| serde_json::from_str(line).expect("the script prints JSON"))

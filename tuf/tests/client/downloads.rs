@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use manifest::trust::quote::unquoted;
+
 use crate::server::Answer;
-use crate::world::{World, decoded};
+use crate::world::World;
 
 #[test]
 fn a_target_is_fetched_once() {
@@ -89,7 +91,7 @@ fn odd_names_of_targets_reach_server_and_disk() {
         assert_eq!(downloaded.len(), odd.len());
         for name in odd {
             let (_, content) =
-                downloaded.iter().find(|(file, _)| decoded(file) == name).expect(name);
+                downloaded.iter().find(|(file, _)| unquoted(file).unwrap() == name).expect(name);
             assert_eq!(content, name.as_bytes());
         }
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use manifest::time::UnixTime;
+use manifest::trust::quote::unquoted;
 use manifest::trust::testing::Files;
 use manifest::trust::testing::simulator::Simulator;
 use tempfile::TempDir;
@@ -35,30 +36,12 @@ pub(crate) fn in_days(days: u64) -> UnixTime {
     now().after(Duration::from_secs(days * 86_400))
 }
 
-/// A path of a request as the file that is meant.
-pub(crate) fn decoded(path: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = path.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        let pair = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
-        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ => bytes.push(*first),
-        }
-    }
-    String::from_utf8(bytes).unwrap()
-}
-
 /// Answers as a server of plain files does.
 pub(crate) fn plainly(files: &Files, targets: &Targets, path: &str) -> Answer {
     let found = match path.split_once('/') {
         // Metadata is stored under encoded names, as we and others write it.
         Some(("metadata", name)) => files.get(name).cloned(),
-        Some(("targets", name)) => targets.get(&decoded(name)).cloned(),
+        Some(("targets", name)) => targets.get(&unquoted(name).unwrap_or_default()).cloned(),
         _ => None,
     };
     found.map_or(Answer::Status(404), Answer::File)
