@@ -177,6 +177,12 @@ impl<T: Document> Signed<T> {
         Ok(Verified { bytes: self.bytes, signers, authority, content: self.content })
     }
 
+    /// The parts of a file that is still being signed: its content, what is
+    /// signed, and the signatures so far. Only whoever writes needs this.
+    pub(super) fn into_draft(self) -> (T, Vec<u8>, BTreeMap<KeyId, Vec<u8>>) {
+        (self.content, self.message, self.signatures)
+    }
+
     /// As [`Signed::verify`], by two roles at once; the signers are those of
     /// `second`. Only root, which brings its own keys, needs this.
     pub(super) fn verify_both(
