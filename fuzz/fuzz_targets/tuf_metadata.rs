@@ -62,8 +62,15 @@ fuzz_target!(|bytes: &[u8]| {
     let trusted = refresh.finish();
     let _ = Candidates::of(&trusted, &product(), &stable(), &linux(), NOW);
     let _ = trusted.public_keys();
+    // What is left of the input are the files of whatever roles were delegated to.
     if let Ok(mut search) = Search::new(trusted, NOW, "hello/stable/linux-x86_64/1".to_owned()) {
-        let _ = search.poll();
+        while let Some(output) = search.poll() {
+            let (Output::Want { .. }, Some(line)) = (output, offered.next()) else { continue };
+            let signed = canonical::parse(line, 1 << 16).ok().as_ref().and_then(signed_by_all);
+            if search.handle(signed.map_or(Input::NotFound, Input::File)).is_err() {
+                break;
+            }
+        }
     }
     let _ = TrustedSet::load(&disk);
 });

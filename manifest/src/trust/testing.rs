@@ -1,6 +1,7 @@
 //! A vendor whose repository lives in memory, and a client that reads it.
 
 pub mod foreign;
+pub mod naive;
 pub mod simulator;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,9 @@
 mod attacks;
 mod author;
 mod mutations;
+mod naive;
 mod offers;
+mod random;
 mod roots;
 mod rules;
 mod search;
