@@ -38,3 +38,6 @@ pub const LOG_LINE_BYTES: usize = 64 << 10;
 
 /// Longest checkpoint file, in bytes.
 pub const CHECKPOINT_BYTES: u64 = 64 << 10;
+
+/// Memory that opening an encrypted key may take.
+pub const SCRYPT_BYTES: u64 = 256 << 20;
