@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, Url};
 
 use crate::address;
 use crate::limits::{CONNECT, GRACE, SILENCE, SLOWEST};
@@ -16,6 +16,42 @@ use crate::limits::{CONNECT, GRACE, SILENCE, SLOWEST};
 pub struct Source {
     client: Client,
     base: String,
+    patience: Patience,
+}
+
+/// How long a repository may keep a client waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Until it accepts a connection.
+    pub connect: Duration,
+    /// While it sends nothing.
+    pub silence: Duration,
+    /// For a file, beside its bytes.
+    pub grace: Duration,
+    /// Bytes a second that it must send once the grace is over.
+    pub slowest: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: CONNECT, silence: SILENCE, grace: GRACE, slowest: SLOWEST }
+    }
+}
+
+impl Patience {
+    /// How long `arrived` bytes may have taken.
+    fn with(&self, arrived: u64) -> Duration {
+        self.grace + Duration::from_secs(arrived / self.slowest.max(1))
+    }
+}
+
+fn client(url: &Url, patience: Patience) -> ClientBuilder {
+    let client = Client::builder()
+        .user_agent(concat!("updraft-tuf/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(patience.connect)
+        .read_timeout(patience.silence);
+    // No proxy can reach what listens on this machine alone.
+    if is_loopback(url) { client.no_proxy() } else { client }
 }
 
 /// A file that did not come.
@@ -74,14 +110,25 @@ pub struct Body {
     allowed: u64,
     arrived: u64,
     begun: Instant,
+    patience: Patience,
 }
 
 impl Source {
+    /// The files beneath `base`, waited for as [`crate::limits`] says.
+    ///
+    /// # Errors
+    /// As [`Source::with`].
+    pub fn new(base: &str) -> Result<Self, HttpError> {
+        Self::with(base, Patience::default())
+    }
+
     /// The files beneath `base`.
     ///
     /// # Errors
-    /// [`HttpError::Address`] for anything but an HTTP URL.
-    pub fn new(base: &str) -> Result<Self, HttpError> {
+    /// [`HttpError::Address`] for anything but an HTTP URL, and
+    /// [`HttpError::Client`] where HTTPS is asked for and this machine trusts
+    /// no certificates.
+    pub fn with(base: &str, patience: Patience) -> Result<Self, HttpError> {
         let refused = || HttpError::Address { found: base.chars().take(200).collect() };
         let base = address::base(base);
         let url = Url::parse(&base).map_err(|_| refused())?;
@@ -90,13 +137,12 @@ impl Source {
         }
         // Only the first call installs it; that another was there already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("updraft-tuf/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE);
-        // No proxy can reach what listens on this machine alone.
-        let client = if is_loopback(&url) { client.no_proxy() } else { client };
-        Ok(Self { client: client.build().map_err(HttpError::Client)?, base })
+        let client = match client(&url, patience).build() {
+            // A bare machine has no certificates, and plain HTTP needs none.
+            Err(_) if url.scheme() == "http" => client(&url, patience).tls_certs_only([]).build(),
+            client => client,
+        };
+        Ok(Self { client: client.map_err(HttpError::Client)?, base, patience })
     }
 
     /// Asks for the file at `address` beneath the base, of at most `allowed`
@@ -109,7 +155,10 @@ impl Source {
         let begun = Instant::now();
         let response = match self.client.get(&url).send().await {
             Ok(response) => response,
-            Err(source) => return Err(HttpError::Fetch { url, source }),
+            Err(source) => {
+                let source = source.without_url();
+                return Err(HttpError::Fetch { url, source });
+            }
         };
         match response.status() {
             StatusCode::OK => {}
@@ -120,7 +169,8 @@ impl Source {
         if response.content_length().is_some_and(|length| length > allowed) {
             return Err(HttpError::TooLong { url, allowed });
         }
-        Ok(Some(Body { url, response, allowed, arrived: 0, begun }))
+        let patience = self.patience;
+        Ok(Some(Body { url, response, allowed, arrived: 0, begun, patience }))
     }
 
     /// The whole file at `address`, of at most `allowed` bytes; `None` if
@@ -147,24 +197,22 @@ impl Body {
         let chunk = match self.response.chunk().await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => return Ok(None),
-            Err(source) => return Err(HttpError::Fetch { url: self.url.clone(), source }),
+            Err(source) => {
+                let (url, source) = (self.url.clone(), source.without_url());
+                return Err(HttpError::Fetch { url, source });
+            }
         };
         self.arrived = self.arrived.saturating_add(chunk.len() as u64);
         if self.arrived > self.allowed {
             return Err(HttpError::TooLong { url: self.url.clone(), allowed: self.allowed });
         }
         let elapsed = self.begun.elapsed();
-        if elapsed > patience(self.arrived) {
+        if elapsed > self.patience.with(self.arrived) {
             let (url, arrived) = (self.url.clone(), self.arrived);
             return Err(HttpError::TooSlow { url, arrived, elapsed });
         }
         Ok(Some(chunk))
     }
-}
-
-/// How long `arrived` bytes may have taken.
-fn patience(arrived: u64) -> Duration {
-    GRACE + Duration::from_secs(arrived / SLOWEST)
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -188,8 +236,9 @@ mod tests {
 
     #[test]
     fn a_slow_source_is_given_up() {
-        assert_eq!(patience(0), GRACE);
-        assert_eq!(patience(100 * SLOWEST), GRACE + Duration::from_secs(100));
+        let patience = Patience::default();
+        assert_eq!(patience.with(0), GRACE);
+        assert_eq!(patience.with(100 * SLOWEST), GRACE + Duration::from_secs(100));
     }
 
     #[test]

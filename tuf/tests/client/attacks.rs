@@ -4,9 +4,13 @@
 use std::time::{Duration, Instant};
 
 use manifest::trust::testing::key;
+use store::steps::Steps;
+use updraft_tuf::client::Client;
+use updraft_tuf::http::{Patience, Source};
+use updraft_tuf::metadata::MetadataDir;
 
 use crate::server::Answer;
-use crate::world::World;
+use crate::world::{World, now};
 
 /// A client of a repository with one target, refreshed.
 fn world() -> World {
@@ -172,6 +176,34 @@ fn key_compromise_below_the_threshold() {
     let said = world.download(&["file"]).unwrap_err();
     assert!(said.contains("1 of the 2 keys"), "{said}");
     assert_eq!(world.version("targets"), Some(2));
+}
+
+#[test]
+fn slow_retrieval() {
+    let mut world = world();
+    let patience = Patience {
+        silence: Duration::from_millis(300),
+        grace: Duration::from_millis(500),
+        slowest: 1000,
+        ..Patience::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (answer, why) in [
+        (Answer::Slow(vec![b' '; 10_000]), "bytes in 0 seconds"),
+        (Answer::Silence, "could not be fetched"),
+    ] {
+        world.serve_but(move |path| path.ends_with("timestamp.json").then(|| answer.clone()));
+        let begun = Instant::now();
+        let refused = runtime.block_on(async {
+            let dir = MetadataDir::open(&world.metadata_dir(), Steps::free()).unwrap();
+            let source = Source::with(&world.server.url("metadata"), patience).unwrap();
+            Client::refresh(dir, source, now()).await.map(drop).unwrap_err()
+        });
+        assert!(refused.to_string().contains(why), "{refused}");
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+    world.serve();
+    world.refresh().unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod downloads;
+mod https;
 mod refreshes;
 mod server;
 mod usage;

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How a request is answered.
 #[derive(Clone)]
@@ -16,6 +17,10 @@ pub(crate) enum Answer {
     Elsewhere(String),
     /// With bytes that never end, and no word of how many.
     Endless,
+    /// With this file, a byte every few milliseconds.
+    Slow(Vec<u8>),
+    /// With a connection that stays open and silent.
+    Silence,
     /// With a length, then fewer bytes.
     Cut(Vec<u8>),
     /// With something that is not HTTP.
@@ -86,6 +91,18 @@ fn answer(mut stream: TcpStream, rule: &Rule, log: &Mutex<Vec<String>>) -> std::
             for _ in 0..64 {
                 stream.write_all(&vec![b' '; 1 << 20])?;
             }
+            Ok(())
+        }
+        Answer::Slow(bytes) => {
+            write!(stream, "{}\r\n", head(200, bytes.len()))?;
+            for byte in bytes {
+                stream.write_all(&[byte])?;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(())
+        }
+        Answer::Silence => {
+            std::thread::sleep(Duration::from_secs(60));
             Ok(())
         }
         Answer::Cut(bytes) => {

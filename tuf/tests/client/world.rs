@@ -112,11 +112,16 @@ impl World {
         self.home.path().join("targets")
     }
 
-    /// Runs the program on the metadata directory.
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
+    /// The program on the metadata directory, not yet run.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_updraft-tuf"));
         command.arg("--metadata-dir").arg(self.metadata_dir()).args(args);
-        let output = command.output().unwrap();
+        command
+    }
+
+    /// Runs the program.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        let output = self.command(args).output().unwrap();
         // 0 or 1, whatever happens: never a panic (101), never a signal.
         assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr);
