@@ -64,6 +64,12 @@ class Key:
         return {"keyid": self.id, "sig": self.signer.sign(data).signature}
 
 
+def digest(name: str, data: bytes) -> str:
+    if name == "blake2b-256":
+        return hashlib.blake2b(data, digest_size=32).hexdigest()
+    return hashlib.new(name, data).hexdigest()
+
+
 def canonical(signed: dict) -> bytes:
     return encode_canonical(signed).encode()
 
@@ -74,7 +80,7 @@ class World:
     def __init__(self, seed: int):
         self.rng = rng = random.Random(seed)
         self.consistent = rng.choice([True, True, False])
-        self.hashes = rng.choice([[], ["sha256"], ["sha512", "sha256"]])
+        self.hashes = rng.choice([[], [], ["sha256"], ["sha512", "sha256"], ["blake2b-256"]])
         self.lengths = rng.random() < 0.5
         self.version = dict.fromkeys(TOP, 0)
         self.keys: dict[str, list[Key]] = {}
@@ -145,12 +151,13 @@ class World:
     def put(self) -> None:
         role, path = self.rng.choice(list(self.targets)), self.rng.choice(PATHS)
         content = f"{path} of {role}, {self.rng.randrange(10**6)}\n".encode()
-        algorithms = self.rng.choice([["sha256"], ["sha512"], ["sha256", "sha512"]])
-        hashes = {name: hashlib.new(name, content).hexdigest() for name in algorithms}
+        known = ["sha224", "sha256", "sha384", "sha512", "blake2b-256"]
+        algorithms = self.rng.sample(known, self.rng.randint(1, 2))
+        hashes = {name: digest(name, content) for name in algorithms}
         self.targets[role][path] = {"length": len(content), "hashes": hashes}
         head, slash, tail = path.rpartition("/")
-        for digest in hashes.values():
-            self.content[f"{head}{slash}{digest}.{tail}"] = content
+        for hash in hashes.values():
+            self.content[f"{head}{slash}{hash}.{tail}"] = content
         self.content[path] = content
 
     def signed(self, role: str) -> dict:
@@ -222,7 +229,7 @@ class World:
             signed = file["signed"]
             entry: dict = {"version": signed.get("version", 1)}
             if self.hashes:
-                entry["hashes"] = {name: hashlib.new(name, data).hexdigest() for name in self.hashes}
+                entry["hashes"] = {name: digest(name, data) for name in self.hashes}
             if self.lengths:
                 entry["length"] = len(data)
             meta[role] = entry | file["meta"]
@@ -541,7 +548,10 @@ def play(base: pathlib.Path, seed: int) -> dict:
         content = dict(world.content)
         if rng.random() < 0.15 and content:
             name = rng.choice(list(content))
-            content[name] = rng.choice([b"", content[name] + b"!", b"X" + content[name][1:]])
+            right = content[name]
+            wrong = rng.choice([b"", right + b"!", b"X" + right[1:]])
+            # Under each of its hashes: which one is asked for is the client's choice.
+            content = {n: wrong if data == right else data for n, data in content.items()}
             done.append(f"other content of {name}")
         for name, data in content.items():
             file = served / "targets" / name
