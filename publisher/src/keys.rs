@@ -1,15 +1,23 @@
 //! The vendor's private keys, each read only when it has to sign.
 //!
 //! Whoever lacks a file lacks that power and no other: a machine that makes
-//! beta releases needs neither root nor the key of stable.
+//! beta releases needs neither root nor the key of stable. A role may have
+//! several keys here: `root.pem`, `root@alice.pem`.
 
 use std::fmt;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use manifest::example_keys::{self, ExampleKey};
 use manifest::key::SigningKey;
 use manifest::name::{ChannelName, ProductName};
+use manifest::trust::key::id_of;
+use store::disk::{self, DiskError};
 use store::keyfile::{self, KeyFileError};
+use zeroize::Zeroizing;
 
 /// What a key is for; its file bears the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +58,25 @@ impl fmt::Display for KeyName {
     }
 }
 
+/// Asks for the passphrase of the key at a path.
+pub type AskPassphrase = dyn Fn(&Path) -> io::Result<Option<Zeroizing<String>>> + Send + Sync;
+
+/// Between a role's name and whose key it is, in file names; no role's name
+/// contains it.
+const LABEL: char = '@';
+
 /// The directory of private keys, and how strictly it is read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Keys {
     dir: PathBuf,
     allow_example_keys: bool,
+    ask: Arc<AskPassphrase>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 /// A key that cannot be had.
@@ -81,7 +103,13 @@ impl Keys {
     /// `allow_example_keys`.
     #[must_use]
     pub fn new(dir: PathBuf, allow_example_keys: bool) -> Self {
-        Self { dir, allow_example_keys }
+        Self { dir, allow_example_keys, ask: Arc::new(|_| Ok(None)) }
+    }
+
+    /// The same, with somebody to ask for passphrases.
+    #[must_use]
+    pub fn asking(self, ask: Arc<AskPassphrase>) -> Self {
+        Self { ask, ..self }
     }
 
     /// The key called `name`.
@@ -89,14 +117,91 @@ impl Keys {
     /// # Errors
     /// [`KeysError`].
     pub fn read(&self, name: &KeyName) -> Result<SigningKey, KeysError> {
-        let key = keyfile::read(&self.path(name))?;
+        self.read_file(name, &self.path(name))
+    }
+
+    /// Every key of the role called `name` that is here.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub fn read_all(&self, name: &KeyName) -> Result<Vec<SigningKey>, KeysError> {
+        self.files(name)?.iter().map(|path| self.read_file(name, path)).collect()
+    }
+
+    /// The key called `name` in the file `path`, wherever that is.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub fn read_file(&self, name: &KeyName, path: &Path) -> Result<SigningKey, KeysError> {
+        let key = keyfile::read_with(path, &*self.ask)?;
         self.refuse_example(name, key)
     }
 
-    /// Whether the key called `name` is here at all.
+    /// Whether a key called `name` is here at all.
     #[must_use]
     pub fn has(&self, name: &KeyName) -> bool {
-        self.path(name).exists()
+        self.path(name).exists() || self.files(name).is_ok_and(|files| !files.is_empty())
+    }
+
+    /// The files of the keys called `name`, with and without a label.
+    ///
+    /// # Errors
+    /// [`KeysError`] if the directory cannot be listed.
+    pub fn files(&self, name: &KeyName) -> Result<Vec<PathBuf>, KeysError> {
+        let list = |error| KeyFileError::from(DiskError::new("list", &self.dir, error));
+        let (plain, labelled) = (format!("{name}.pem"), format!("{name}{LABEL}"));
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(list)? {
+            let file = entry.map_err(list)?.file_name();
+            let Some(file) = file.to_str() else { continue };
+            if file == plain || (file.starts_with(&labelled) && file.ends_with(".pem")) {
+                files.push(self.dir.join(file));
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// Makes a new key of the role `name` beside those that are here; gives
+    /// its file too.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub fn generate_beside(&self, name: &KeyName) -> Result<(SigningKey, PathBuf), KeysError> {
+        let key = random_key()?;
+        let label = &id_of(&key.public()).to_string()[..8];
+        let path = self.dir.join(format!("{name}{LABEL}{label}.pem"));
+        keyfile::create(&path, &key)?;
+        Ok((key, path))
+    }
+
+    /// Puts a key's file away, into `retired/`: it signs nothing any more.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub fn retire(&self, path: &Path) -> Result<PathBuf, KeysError> {
+        let disk = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |error| KeyFileError::from(DiskError::new(doing, path, error))
+        };
+        let retired = self.dir.join("retired");
+        if !retired.exists() {
+            DirBuilder::new().mode(0o700).create(&retired).map_err(disk("create", &retired))?;
+        }
+        let name = path.file_name().unwrap_or_default();
+        // One that was retired before is never overwritten.
+        let mut to = retired.join(name);
+        for copy in 2.. {
+            if !to.exists() {
+                break;
+            }
+            to = retired.join(format!("{}.{copy}", name.to_string_lossy()));
+        }
+        std::fs::rename(path, &to).map_err(disk("move", path))?;
+        disk::sync_dir(&retired)
+            .and_then(|()| disk::sync_dir(&self.dir))
+            .map_err(KeyFileError::from)?;
+        Ok(to)
     }
 
     /// Makes a new key called `name`.
@@ -104,9 +209,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError`], also if there is one already.
     pub fn generate(&self, name: &KeyName) -> Result<SigningKey, KeysError> {
-        let mut seed = zeroize::Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut_slice()).map_err(KeysError::Random)?;
-        self.keep(name, SigningKey::from_seed(&seed))
+        self.keep(name, random_key()?)
     }
 
     /// Takes the key called `name` from directory `from`, if it has one, or
@@ -145,6 +248,16 @@ impl Keys {
             _ => Ok(key),
         }
     }
+}
+
+/// A key that nobody has had before.
+///
+/// # Errors
+/// [`KeysError::Random`].
+pub fn random_key() -> Result<SigningKey, KeysError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice()).map_err(KeysError::Random)?;
+    Ok(SigningKey::from_seed(&seed))
 }
 
 #[cfg(test)]

@@ -25,5 +25,6 @@ pub mod release;
 pub mod renew;
 pub mod report;
 pub mod seed;
+pub mod signers;
 pub mod status;
 pub mod ticket;

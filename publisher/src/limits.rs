@@ -23,3 +23,6 @@ pub const CACHE_BYTES: usize = 64 << 20;
 
 /// Unpacked objects that a seeder keeps at hand.
 pub const CACHE_OBJECTS: usize = 1024;
+
+/// Bytes of a file that holds a passphrase.
+pub const PASSPHRASE_BYTES: u64 = 4096;

@@ -11,6 +11,8 @@ use manifest::trust::author::keyring::{Keyring, SignError};
 use manifest::trust::author::lifetimes::Lifetimes;
 use manifest::trust::author::open::OpenError;
 use manifest::trust::author::repository::{FileFacts, NewFile, Repository as Metadata};
+use manifest::trust::root::Root;
+use manifest::trust::signed::Verified;
 use serde::{Deserialize, Serialize};
 use store::disk::{self, DiskError};
 use store::repository::{NewTarget, Repository, RepositoryError};
@@ -178,6 +180,12 @@ impl Session {
         self.finished.as_ref()
     }
 
+    /// The home's private keys.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Whether the home has the key called `name`.
     #[must_use]
     pub fn has_key(&self, name: &KeyName) -> bool {
@@ -198,9 +206,43 @@ impl Session {
         release: Option<Record>,
         now: UnixTime,
     ) -> Result<Vec<NewFile>, PublishError> {
-        let here = names.iter().filter(|name| self.keys.has(name));
-        let keys: Vec<_> = here.map(|name| self.keys.read(name)).collect::<Result<_, _>>()?;
-        let files = self.metadata.publish(now, &Keyring::new(keys), &Lifetimes::default())?;
+        self.publish_after(Vec::new(), names, targets, release, now)
+    }
+
+    /// Makes a root public that was signed elsewhere, and what its keys are
+    /// to sign now, with those of the keys `names` that are here.
+    ///
+    /// # Errors
+    /// [`PublishError`]; the repository is then as it was.
+    pub fn publish_root(
+        &mut self,
+        root: Verified<Root>,
+        names: &[KeyName],
+        now: UnixTime,
+    ) -> Result<Vec<NewFile>, PublishError> {
+        let before = self.metadata.clone();
+        let root = self.metadata.adopt_root(root);
+        let published = self.publish_after(vec![root], names, Vec::new(), None, now);
+        if published.is_err() {
+            self.metadata = before;
+        }
+        published
+    }
+
+    fn publish_after(
+        &mut self,
+        mut files: Vec<NewFile>,
+        names: &[KeyName],
+        targets: Vec<SignedTarget>,
+        release: Option<Record>,
+        now: UnixTime,
+    ) -> Result<Vec<NewFile>, PublishError> {
+        let mut keys = Vec::new();
+        for name in names {
+            keys.extend(self.keys.read_all(name)?);
+        }
+        let signed = self.metadata.publish(now, &Keyring::new(keys), &Lifetimes::default())?;
+        files.extend(signed);
         let note = Note { targets, metadata: texts(files.clone()), release };
         self.steps.reach(STEPS[0])?;
         write_note(&self.home.pending_path(), &note, &self.steps)?;

@@ -60,18 +60,21 @@ pub fn mark_due(session: &mut Session, now: UnixTime) -> Vec<KeyName> {
         .collect()
 }
 
-/// Signs anew what is due, `root` included if it is asked for; gives the
-/// roles that were.
+/// Signs anew what is due, and of root and timestamp those in `always` in any
+/// case; gives the roles that were.
 ///
 /// # Errors
 /// [`PublishError`].
 pub fn renew(
     session: &mut Session,
-    root: bool,
+    always: &[KeyName],
     now: UnixTime,
 ) -> Result<Vec<KeyName>, PublishError> {
     let mut due = mark_due(session, now);
-    if root {
+    if always.contains(&KeyName::Timestamp) && !due.contains(&KeyName::Timestamp) {
+        due.push(KeyName::Timestamp);
+    }
+    if always.contains(&KeyName::Root) {
         session.metadata_mut().renew(RoleName::ROOT);
         due.push(KeyName::Root);
     }

@@ -254,7 +254,7 @@ fn killed_at_any_step_the_repository_is_whole_and_the_next_run_completes() {
 fn what_expires_is_signed_anew_and_nothing_else() {
     let vendor = Vendor::new();
     let day = |days: u64| NOW.after(std::time::Duration::from_secs(days * 86_400));
-    let renew = |now| renew::renew(&mut vendor.session(&Steps::free()), false, now).unwrap();
+    let renew = |now| renew::renew(&mut vendor.session(&Steps::free()), &[], now).unwrap();
     assert_eq!(renew(day(1)), []);
     assert_eq!(renew(day(5)), [KeyName::Timestamp]);
     assert_eq!(renew(day(6)), []);

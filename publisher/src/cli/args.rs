@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use manifest::name::{ChannelName, Platform, ProductName, ReleaseVersion};
 use manifest::release::limits::PROBE_SECONDS;
 
+use crate::cli::key_args::{Key, Repo, RootCommand};
 use crate::limits::BASES;
 
 /// Publish releases, and serve them to the machines that run them.
@@ -29,6 +30,11 @@ pub(crate) struct Common {
     #[arg(long, global = true)]
     pub(crate) allow_example_keys: bool,
 
+    /// A file whose first line is the passphrase of encrypted keys [default:
+    /// asked for at the terminal]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
     /// Say more; twice for everything
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -44,6 +50,21 @@ pub(crate) enum Command {
     Diff(Diff),
     Status(Status),
     Renew(Renew),
+    /// Look at keys, make them, and change who signs what
+    Key {
+        #[command(subcommand)]
+        command: Key,
+    },
+    /// Have several people sign a new root, each on a machine of their own
+    Root {
+        #[command(subcommand)]
+        command: RootCommand,
+    },
+    /// Look after the repository
+    Repo {
+        #[command(subcommand)]
+        command: Repo,
+    },
     #[command(name = crate::measured::SUBCOMMAND, hide = true)]
     ApplyMeasured {
         job: String,

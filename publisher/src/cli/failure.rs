@@ -14,6 +14,7 @@ use crate::rebuild::RebuildError;
 use crate::release::ReleaseError;
 use crate::seed::credential::SeederCredentialError;
 use crate::seed::driver::SeedError;
+use crate::signers::SignersError;
 use crate::status::StatusError;
 use crate::ticket::TicketWriteError;
 
@@ -126,6 +127,7 @@ fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
         StatusError: Home | Issuers | Publish;
         SeedError: Home | Publish | Credential;
         SeederCredentialError: Keys | Issuers;
+        SignersError: Publish | Keys | Proposal;
         DiffError: Home | Release | Rebuild | Publish;
     }
     None

@@ -2,6 +2,8 @@
 
 mod args;
 mod failure;
+mod key_args;
+mod keys;
 mod show;
 
 use std::ffi::OsString;
@@ -19,10 +21,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::{Cli, Command, Common};
 use crate::cli::failure::Failure;
+use crate::cli::key_args::Repo;
 use crate::clock::now;
 use crate::home::{DIRECTORY, Home};
 use crate::issuers::Issuer;
-use crate::keys::Keys;
+use crate::keys::{KeyName, Keys};
 use crate::measured::{Job, Relaunch};
 use crate::progress::Progress;
 use crate::publish::Session;
@@ -76,30 +79,15 @@ fn run(cli: Cli, relaunch: Option<Relaunch>) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Command::Status(args) => {
-            let home = open(common, "show the status")?;
-            let failed = |error| Failure::new("show the status", &error);
-            let found = status::status(&home, &keys(common, &home), now()).map_err(failed)?;
-            if args.json {
-                json(&found)
-            } else {
-                show::status(&found, now())
-            }
-            Ok(())
-        }
+        Command::Status(args) => run_status(common, args.json),
         Command::Renew(args) => {
-            let home = open(common, "renew")?;
-            let failed = |error| Failure::new("renew", &error);
-            let mut session =
-                Session::open(&home, &keys(common, &home), &Steps::free()).map_err(failed)?;
-            let renewed = renew::renew(&mut session, args.root, now()).map_err(failed)?;
-            let names: Vec<String> = renewed.iter().map(ToString::to_string).collect();
-            match names.is_empty() {
-                true => println!("Nothing expires before long."),
-                false => println!("Signed anew: {}.", names.join(", ")),
-            }
-            Ok(())
+            let root = [KeyName::Root];
+            run_renew(common, if args.root { &root } else { &[] })
         }
+        Command::Key { command } => keys::run_key(common, command),
+        Command::Root { command } => keys::run_root(common, command),
+        Command::Repo { command: Repo::Status { json } } => run_status(common, json),
+        Command::Repo { command: Repo::Refresh } => run_renew(common, &[KeyName::Timestamp]),
         Command::ApplyMeasured { job } => {
             let failed = |error: &(dyn std::error::Error + 'static)| Failure::new("apply", error);
             let job: Job = serde_json::from_str(&job).map_err(|error| failed(&error))?;
@@ -107,6 +95,33 @@ fn run(cli: Cli, relaunch: Option<Relaunch>) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+fn run_status(common: &Common, as_json: bool) -> Result<(), Failure> {
+    let home = open(common, "show the status")?;
+    let failed = |error| Failure::new("show the status", &error);
+    // Looking asks nobody for passphrases.
+    let keys = Keys::new(home.keys_dir(), common.allow_example_keys);
+    let found = status::status(&home, &keys, now()).map_err(failed)?;
+    if as_json {
+        json(&found)
+    } else {
+        show::status(&found, now())
+    }
+    Ok(())
+}
+
+fn run_renew(common: &Common, always: &[KeyName]) -> Result<(), Failure> {
+    let home = open(common, "renew")?;
+    let failed = |error| Failure::new("renew", &error);
+    let mut session = Session::open(&home, &keys(common, &home), &Steps::free()).map_err(failed)?;
+    let renewed = renew::renew(&mut session, always, now()).map_err(failed)?;
+    let names: Vec<String> = renewed.iter().map(ToString::to_string).collect();
+    match names.is_empty() {
+        true => println!("Nothing expires before long."),
+        false => println!("Signed anew: {}.", names.join(", ")),
+    }
+    Ok(())
 }
 
 fn run_init(common: &Common, args: args::Init) -> Result<(), Failure> {
@@ -244,7 +259,7 @@ fn open(common: &Common, doing: &'static str) -> Result<Home, Failure> {
 }
 
 fn keys(common: &Common, home: &Home) -> Keys {
-    Keys::new(home.keys_dir(), common.allow_example_keys)
+    Keys::new(home.keys_dir(), common.allow_example_keys).asking(keys::passphrases(common))
 }
 
 fn json(value: &impl Serialize) {

@@ -367,7 +367,7 @@ async fn renew_now(home: &Home, keys: &Keys, wait: bool) -> Result<Vec<String>, 
             true => Some(Session::open(&home, &keys, &Steps::free())?),
             false => Session::try_open(&home, &keys, &Steps::free())?,
         };
-        session.map_or(Ok(Vec::new()), |mut session| renew::renew(&mut session, false, now()))
+        session.map_or(Ok(Vec::new()), |mut session| renew::renew(&mut session, &[], now()))
     });
     let renewed: Result<_, PublishError> = renewed.await?;
     Ok(renewed?.iter().map(ToString::to_string).collect())

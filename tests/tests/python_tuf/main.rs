@@ -11,3 +11,4 @@ mod questions;
 mod reading;
 mod verdicts;
 mod writing;
+mod years;
