@@ -7,7 +7,7 @@ use crate::format::{self, Codec, Header, Mark, SourceRef, mark};
 use crate::image::Image;
 use crate::index::Index;
 use crate::limits::max_copies;
-use crate::matcher;
+use crate::matcher::{self, Habit};
 use crate::old::Old;
 use crate::read_at::ReadAt;
 use crate::segment::Segment;
@@ -17,6 +17,16 @@ use crate::zones::Zones;
 /// Segments with fewer equal bytes are left out: telling the bytes anew, with
 /// old ones around at hand, is no longer than telling where they stand.
 const MIN_EQUAL_BYTES: [usize; 2] = [32, 16];
+
+/// Numbers that moved are best corrected where they stand, so old bytes are
+/// followed far; what was written anew is best not followed at all.
+const HABITS: [Habit; 2] = [Habit { gain: 4, strictness: 1 }, Habit { gain: 8, strictness: 4 }];
+
+/// Where nothing is shorter than the bytes themselves, every match counts.
+const EAGER: Habit = Habit { gain: 2, strictness: 1 };
+
+/// Segments with fewer equal bytes are never worth their name.
+const FEWEST_EQUAL_BYTES: usize = 10;
 
 /// Deltas below this are tried every way.
 const SMALL_DELTA: usize = 16 << 10;
@@ -42,22 +52,50 @@ impl Attempt<'_> {
     /// The smallest delta found.
     pub(crate) fn smallest(&self) -> Vec<u8> {
         let target_mark = mark(blake3::hash(self.piece).as_bytes());
-        let found = matcher::segments(self.index, self.masked);
-        let found = selection::within_sources(self.index, self.masked, &found);
         let mut smallest = self.whole(target_mark);
-        for min_equal in MIN_EQUAL_BYTES {
-            let segments = selection::worth_naming(self.index, self.masked, &found, min_equal);
-            if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
-                let coded = self.coded(target_mark, &segments);
-                if coded.len() < smallest.len() {
-                    smallest = coded;
+        for habit in HABITS {
+            let found = matcher::segments(self.index, self.masked, habit);
+            let found = selection::within_sources(self.index, self.masked, &found);
+            for min_equal in MIN_EQUAL_BYTES {
+                let segments = selection::worth_naming(self.index, self.masked, &found, min_equal);
+                if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
+                    let coded = self.coded(target_mark, &segments);
+                    if coded.len() < smallest.len() {
+                        smallest = coded;
+                    }
+                }
+                if smallest.len() > SMALL_DELTA {
+                    break;
                 }
             }
-            if smallest.len() > SMALL_DELTA {
-                break;
+        }
+        if smallest.len() > self.piece.len() / 2 {
+            for segments in self.last_resorts() {
+                if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
+                    let coded = self.coded(target_mark, &segments);
+                    if coded.len() < smallest.len() {
+                        smallest = coded;
+                    }
+                }
             }
         }
         smallest
+    }
+
+    /// What may serve where bytes are hard to shorten: even short segments, or
+    /// a copy of nothing, from where most of the piece may come from, that all
+    /// around it is gathered.
+    fn last_resorts(&self) -> Vec<Vec<Segment>> {
+        let found = matcher::segments(self.index, self.masked, EAGER);
+        let found = selection::within_sources(self.index, self.masked, &found);
+        let Some(longest) = found.iter().max_by_key(|segment| (segment.len, segment.old)) else {
+            return Vec::new();
+        };
+        let source = self.index.span(self.index.source_of(longest.old));
+        let old = longest.old.saturating_sub(longest.new).max(source.start);
+        let hint = Segment { new: 0, old, len: 0 };
+        let short = selection::worth_naming(self.index, self.masked, &found, FEWEST_EQUAL_BYTES);
+        vec![short, vec![hint]]
     }
 
     /// The piece as it is.

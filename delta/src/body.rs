@@ -106,7 +106,7 @@ fn draft<C: Coder>(
     let copies = control::code(coder, choice.copies, target_len as u64, old.len)?;
     let copied: usize = copies.iter().map(|copy| copy.len).sum();
     let missing = target_len - copied;
-    let gathers = copied > 0 && coder.even(1, u32::from(missing >= MIN_NEW_BYTES)) == 1;
+    let gathers = !copies.is_empty() && coder.even(1, u32::from(missing >= MIN_NEW_BYTES)) == 1;
     let gathered =
         if gathers { Gathered::around(&copies, old.len, missing) } else { Gathered::none() };
     let start = gathered.len;
@@ -117,7 +117,7 @@ fn draft<C: Coder>(
         old.read(range.start, here)?;
         rest = after;
     }
-    let resembling = resembling(coder, new, &zones, &copies, old)?;
+    let resembling = resembling(coder, new, (&zones, &copies), old, (&gathered, &buffer))?;
     place(&copies, &resembling, &mut buffer[start..]);
     let holes = holes(&copies, &gathered, target_len);
     Ok(Draft { buffer, start, holes })
@@ -127,9 +127,9 @@ fn draft<C: Coder>(
 fn resembling<C: Coder>(
     coder: &mut C,
     new: &[u8],
-    zones: &Zones,
-    copies: &[Copy],
+    (zones, copies): (&Zones, &[Copy]),
     old: &Old<'_>,
+    (gathered, buffer): (&Gathered, &[u8]),
 ) -> Result<Vec<u8>, BodyError> {
     let mut bytes = vec![0; copies.iter().map(|copy| copy.len).sum()];
     let mut rest = &mut bytes[..];
@@ -137,7 +137,10 @@ fn resembling<C: Coder>(
     let mut at = 0;
     for copy in copies {
         let (here, after) = rest.split_at_mut(copy.len);
-        old.read(copy.address, here)?;
+        match gathered.run(copy.address, copy.len) {
+            Some(run) => here.copy_from_slice(&buffer[run]),
+            None => old.read(copy.address, here)?,
+        }
         rest = after;
         at += copy.extra;
         if C::WRITES {

@@ -6,7 +6,7 @@
 
 use crate::coder::{Bit, Coder};
 use crate::limits::max_copies;
-use crate::numbers::{Number, Signed, symbol};
+use crate::numbers::{Number, Signed, symbol, to_front};
 
 /// How many shifts are remembered.
 const SHIFTS: usize = 4;
@@ -97,12 +97,12 @@ pub(crate) fn code<C: Coder>(
             let which = shifts.iter().position(|known| *known == shift);
             if coder.bit(&mut model.known, which.is_some()) {
                 let which = symbol(coder, &mut model.which, 2, which.unwrap_or(0) as u32);
-                shifts[..=which as usize].rotate_right(1);
+                to_front(&mut shifts, which as usize);
             } else {
                 let onward = told.address as i64 - old_end as i64;
                 let onward = model.onward.code(coder, onward);
                 let address = old_end.checked_add_signed(onward).ok_or(beyond_sources)?;
-                shifts.rotate_right(1);
+                to_front(&mut shifts, SHIFTS - 1);
                 shifts[0] = address.wrapping_sub(new).cast_signed();
             }
         }

@@ -6,7 +6,7 @@
 
 use crate::coder::{Bit, Coder};
 use crate::index::common_bytes;
-use crate::numbers::{Number, symbol};
+use crate::numbers::{Number, symbol, to_front};
 
 /// The bytes of a number that changes.
 const WORD: usize = 4;
@@ -38,9 +38,13 @@ impl Recall {
         Self { values: vec![u64::MAX; 1 << PAST_BITS], right: [Bit::QUICK; 8], streak: 0 }
     }
 
+    fn slot(&self, past: u64) -> usize {
+        (past.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PAST_BITS)) as usize
+    }
+
     /// Codes whether `value` is what came after `past`; gives it if so.
     fn code<C: Coder>(&mut self, coder: &mut C, past: u64, value: u64) -> (usize, Option<u64>) {
-        let slot = (past.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PAST_BITS)) as usize;
+        let slot = self.slot(past);
         let recalled = self.values[slot];
         if recalled == u64::MAX {
             return (slot, None);
@@ -55,6 +59,7 @@ impl Recall {
 struct Model {
     gap_after: Recall,
     amount_after: Recall,
+    amount_of: Recall,
     /// Equal bytes, by how many there were the last time.
     gaps: [Number; 6],
     /// Whether the amount was seen before, by whether the last was.
@@ -77,6 +82,7 @@ pub(crate) fn code<C: Coder>(
     let mut model = Model {
         gap_after: Recall::new(),
         amount_after: Recall::new(),
+        amount_of: Recall::new(),
         gaps: [const { Number::new(Bit::QUICK) }; 6],
         known: [Bit::QUICK; 4],
         which: [[Bit::QUICK; 1 << AMOUNT_BITS]; 2],
@@ -87,7 +93,7 @@ pub(crate) fn code<C: Coder>(
     let mut at = 0;
     let mut last_gap = 0;
     let mut history = 0;
-    let mut amount_slot = 0;
+    let (mut old_slot, mut amount_slot) = (0, 0);
     let mut past_gaps = 0u64;
     loop {
         let gap = if C::WRITES { common_bytes(&bytes[at..], &new[at..], 0) } else { 0 };
@@ -112,7 +118,12 @@ pub(crate) fn code<C: Coder>(
         // A word cut short by the end is told byte by byte.
         if end - at == WORD {
             let past = u64::from(amounts[0]) << 32 | gap & 0xffff_ffff;
-            let (slot, recalled) = model.amount_after.code(coder, past, u64::from(amount));
+            let (slot, recalled) = model.amount_of.code(coder, u64::from(old), u64::from(amount));
+            old_slot = slot;
+            let (slot, recalled) = match recalled {
+                Some(_) => (model.amount_after.slot(past), recalled),
+                None => model.amount_after.code(coder, past, u64::from(amount)),
+            };
             amount_slot = slot;
             let told = match recalled {
                 Some(amount) => Some(amount as u32),
@@ -130,6 +141,7 @@ pub(crate) fn code<C: Coder>(
             if let Some(amount) = told {
                 remember(&mut amounts, amount);
                 model.amount_after.values[slot] = u64::from(amount);
+                model.amount_of.values[old_slot] = u64::from(amount);
                 bytes[at..end].copy_from_slice(&old.wrapping_add(amount).to_le_bytes());
                 at = end;
                 continue;
@@ -154,6 +166,7 @@ pub(crate) fn code<C: Coder>(
             let amount = word(&bytes[start..end]).wrapping_sub(old);
             remember(&mut amounts, amount);
             model.amount_after.values[amount_slot] = u64::from(amount);
+            model.amount_of.values[old_slot] = u64::from(amount);
         }
     }
 }
@@ -162,7 +175,7 @@ pub(crate) fn code<C: Coder>(
 fn remember(amounts: &mut [u32], amount: u32) {
     let place = amounts.iter().position(|known| *known == amount);
     let place = place.unwrap_or(amounts.len() - 1);
-    amounts[..=place].rotate_right(1);
+    to_front(amounts, place);
     amounts[0] = amount;
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn write(writer: &mut Writer, buffer: &[u8], holes: &[Hole], depth: u
             let (ops, price) = parser.steps(&filling.model, filling.past, chunk.start, chunk.end);
             if chunk.len() >= MIN_BARE_BYTES {
                 let as_it_is = chunk.len() as u64 * 8 * 256;
-                let bare_here = price >= as_it_is - as_it_is / 128;
+                let bare_here = price >= as_it_is - as_it_is / 512;
                 if writer.bit(&mut filling.bare, bare_here) {
                     bare.extend_from_slice(&buffer[chunk]);
                     continue;

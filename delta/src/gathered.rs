@@ -9,8 +9,8 @@ use std::ops::Range;
 use crate::control::Copy;
 use crate::limits::MAX_GATHERED_BYTES;
 
-/// How many old bytes before and after a copy are gathered with it.
-const MARGIN: u64 = 1 << 10;
+/// So many old bytes before and after a copy are gathered with it.
+const MARGIN: u64 = 1 << 9;
 
 /// And how many where much is new and little is known of where it belongs.
 const WIDE_MARGIN: u64 = 1 << 16;
@@ -38,8 +38,7 @@ impl Gathered {
     /// The bytes around `copies`, from sources of `sources_len` bytes, for a
     /// target of which so many bytes are `missing`.
     pub(crate) fn around(copies: &[Copy], sources_len: u64, missing: usize) -> Self {
-        let wide = copies.len() <= FEW_COPIES && missing >= MUCH;
-        let margin = if wide { WIDE_MARGIN } else { MARGIN };
+        let margin = margin(copies, missing);
         let mut around: Vec<Range<u64>> = copies
             .iter()
             .map(|copy| {
@@ -70,15 +69,35 @@ impl Gathered {
         gathered
     }
 
+    /// Where among the gathered bytes the `len` old ones at `address` are, if
+    /// all of them are there.
+    pub(crate) fn run(&self, address: u64, len: usize) -> Option<Range<usize>> {
+        let index = self.ranges.partition_point(|range| range.end <= address);
+        let range = self.ranges.get(index).filter(|range| range.start <= address)?;
+        let place = self.starts[index] + (address - range.start) as usize;
+        (address + len as u64 <= range.end).then_some(place..place + len)
+    }
+
     pub(crate) fn ranges(&self) -> &[Range<u64>] {
         &self.ranges
     }
 
     /// Where among the gathered bytes the old byte at `address` is, if there.
     pub(crate) fn place(&self, address: u64) -> Option<usize> {
-        let index = self.ranges.partition_point(|range| range.end <= address);
-        let range = self.ranges.get(index).filter(|range| range.start <= address)?;
-        Some(self.starts[index] + (address - range.start) as usize)
+        self.run(address, 1).map(|run| run.start)
+    }
+}
+
+/// How many old bytes before and after a copy are gathered with it.
+fn margin(copies: &[Copy], missing: usize) -> u64 {
+    let copied: usize = copies.iter().map(|copy| copy.len).sum();
+    if copies.len() > FEW_COPIES || missing < MUCH {
+        MARGIN
+    } else if missing <= copied {
+        WIDE_MARGIN
+    } else {
+        // All that fits: whatever is old may be repeated anywhere.
+        MAX_GATHERED_BYTES as u64 / 2 / copies.len() as u64
     }
 }
 
@@ -94,20 +113,21 @@ mod tests {
     fn neighbours_are_gathered_once() {
         let copies = [copy(10_000, 100), copy(500, 10), copy(11_500, 50)];
         let gathered = Gathered::around(&copies, 12_000, 100);
-        assert_eq!(gathered.ranges(), [0..1534, 8976..12_000]);
-        assert_eq!(gathered.len, 1534 + 3024);
-        assert_eq!(gathered.place(1533), Some(1533));
-        assert_eq!(gathered.place(1534), None);
-        assert_eq!(gathered.place(8975), None);
-        assert_eq!(gathered.place(8976), Some(1534));
+        assert_eq!(gathered.ranges(), [0..1022, 9488..10_612, 10_988..12_000]);
+        assert_eq!(gathered.place(1021), Some(1021));
+        assert_eq!(gathered.place(1022), None);
+        assert_eq!(gathered.place(9487), None);
+        assert_eq!(gathered.place(9488), Some(1022));
+        assert_eq!(gathered.run(10_600, 12), Some(2134..2146));
+        assert_eq!(gathered.run(10_600, 13), None);
         assert_eq!(gathered.place(12_000), None);
     }
 
     #[test]
     fn where_much_is_new_more_is_gathered() {
-        let gathered = Gathered::around(&[copy(100_000, 100)], 1 << 30, MUCH);
-        assert_eq!(gathered.ranges()[0], 34_464..165_636);
-        assert_eq!(gathered.len, 131_172);
+        let gathered = |len| Gathered::around(&[copy(10_000_000, len)], 1 << 30, MUCH);
+        assert_eq!(gathered(MUCH).ranges()[0], 10_000_000 - 65_536..10_008_192 + 65_536);
+        assert_eq!(gathered(MUCH - 1).len, MAX_GATHERED_BYTES);
     }
 
     #[test]

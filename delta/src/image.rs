@@ -6,8 +6,12 @@
 use std::borrow::Cow;
 
 use crate::elf;
+use crate::field::Field;
+use crate::go;
 use crate::limits::MAX_ZONES;
-use crate::sites::{self, Field, Scan};
+use crate::macho;
+use crate::pe;
+use crate::sites::{self, Scan};
 use crate::zones::{Kind, Place, Zone, Zones};
 
 /// The bytes of a label that tell it from others.
@@ -32,7 +36,8 @@ pub(crate) struct Image {
 impl Image {
     /// The parts of `bytes`, if they are an executable of a known kind.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
-        let mut image = elf::image(bytes)?;
+        let found = elf::image(bytes).or_else(|| pe::image(bytes)).or_else(|| macho::image(bytes));
+        let mut image = go::opened(found?, bytes);
         image.parts.truncate(MAX_ZONES);
         let useful = |part: &Part| !matches!(part.kind, Kind::Data | Kind::Bare);
         image.parts.iter().any(useful).then_some(image)
@@ -60,8 +65,7 @@ impl Image {
         // Tables are told apart by the code they lead to, so that comes first.
         for code in [true, false] {
             for zone in &zones.list {
-                let is_code = matches!(zone.kind, Kind::X86 | Kind::Arm64);
-                if zone.kind == Kind::Bare || is_code != code {
+                if zone.kind == Kind::Bare || zone.kind.is_code() != code {
                     continue;
                 }
                 let (at, len) = (zone.old.at as usize, zone.old.len as usize);
@@ -73,8 +77,7 @@ impl Image {
                     } else {
                         0
                     };
-                    let mask = u64::from(mask).to_le_bytes();
-                    part[field.at..field.at + field.width].copy_from_slice(&mask[..field.width]);
+                    field.put(part, u64::from(mask));
                 });
                 masked[at..at + len].copy_from_slice(&part);
             }
@@ -85,7 +88,7 @@ impl Image {
 
 /// A number that stands for what `field` leads to.
 fn telling(masked: &[u8], zones: &Zones, field: Field, part: &[u8]) -> u32 {
-    let label = field.label(sites::value(&part[field.at..field.at + field.width]));
+    let label = field.label(field.value(part));
     let zone = zones.of_old(label).filter(|zone| zone.kind != Kind::Bare);
     let Some(zone) = zone else { return 1 };
     let at = (zone.old.at + (label - zone.old.va)) as usize;
@@ -95,4 +98,31 @@ fn telling(masked: &[u8], zones: &Zones, field: Field, part: &[u8]) -> u32 {
         hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193).rotate_left(5);
     }
     hash
+}
+
+/// Two bytes, little-endian.
+pub(crate) fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|chunk| u16::from_le_bytes(*chunk))
+}
+
+/// Four bytes, little-endian.
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|chunk| u32::from_le_bytes(*chunk))
+}
+
+/// Eight bytes, little-endian.
+pub(crate) fn quad(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
+}
+
+/// The text up to the first zero of `bytes`, of a section's name.
+pub(crate) fn name(bytes: &[u8]) -> String {
+    let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(&name[..name.len().min(64)]).into_owned()
+}
+
+/// Whether `place` can be: in the file, unless it is bare, and in memory.
+pub(crate) fn is_sound(place: &Place, kind: Kind, file_len: usize) -> bool {
+    let inside = place.at.checked_add(place.len).is_some_and(|end| end <= file_len as u64);
+    place.va < 1 << 47 && place.len < 1 << 40 && (inside || kind == Kind::Bare)
 }

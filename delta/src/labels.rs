@@ -39,6 +39,49 @@ impl Run {
     }
 }
 
+/// How many parts of all addresses are told apart, as a power of two.
+const PART_BITS: u32 = 12;
+
+/// Runs in the order of their addresses, quick to find.
+struct Runs {
+    sorted: Vec<Run>,
+    first: u64,
+    /// How many bits an address has within a part.
+    part: u32,
+    /// The first run of each part.
+    parts: Vec<u32>,
+}
+
+impl Runs {
+    fn new(mut sorted: Vec<Run>) -> Self {
+        sorted.sort_unstable_by_key(|run| (run.va, run.end, run.shift));
+        let first = sorted.first().map_or(0, |run| run.va);
+        let span = sorted.last().map_or(0, |run| run.va) - first;
+        let part = (u64::BITS - span.leading_zeros()).saturating_sub(PART_BITS);
+        let starts = 0..=(span >> part) + 1;
+        let before = |at: u64| sorted.partition_point(|run| (run.va - first) >> part < at) as u32;
+        let parts = starts.map(before).collect();
+        Self { sorted, first, part, parts }
+    }
+
+    /// The last run that begins at `label` or before, and the one behind it.
+    #[inline]
+    fn around(&self, label: u64) -> (Option<&Run>, Option<&Run>) {
+        let Some(offset) = label.checked_sub(self.first) else {
+            return (None, self.sorted.first());
+        };
+        let part = usize::try_from(offset >> self.part).unwrap_or(usize::MAX);
+        let next = match self.parts.get(part..part.saturating_add(2)) {
+            Some(&[from, to]) => {
+                let (from, to) = (from as usize, to as usize);
+                from + self.sorted[from..to].partition_point(|run| run.va <= label)
+            }
+            _ => self.sorted.len(),
+        };
+        (next.checked_sub(1).map(|before| &self.sorted[before]), self.sorted.get(next))
+    }
+}
+
 /// A label that is looked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lookup {
@@ -52,7 +95,7 @@ pub(crate) struct Lookup {
 /// Labels and what became of them.
 pub(crate) struct Labels<'a> {
     zones: &'a Zones,
-    runs: Vec<Run>,
+    runs: Runs,
     seen: Vec<(u64, u64)>,
     near: [Vec<(u64, u64)>; 2],
 }
@@ -82,7 +125,7 @@ impl<'a> Labels<'a> {
             }
             new += copy.len as u64;
         }
-        runs.sort_unstable_by_key(|run| (run.va, run.end, run.shift));
+        let runs = Runs::new(runs);
         let unknown = || vec![(u64::MAX, 0); 1 << SEEN_BITS];
         Self { zones, runs, seen: unknown(), near: [unknown(), unknown()] }
     }
@@ -95,25 +138,20 @@ impl<'a> Labels<'a> {
         match way {
             0 => Some(self.seen[slot(label)]).filter(|(key, _)| *key == label).map(|(_, by)| by),
             1 if here.holds(label) => Some(here.shift),
-            1 => self.runs_until(label).last().filter(|run| run.holds(label)).map(|run| run.shift),
+            1 => self.runs.around(label).0.filter(|run| run.holds(label)).map(|run| run.shift),
             2 => NEAR.iter().zip(&self.near).find_map(|(bits, near)| {
                 let (key, shift) = near[slot(label >> bits)];
                 (key == label >> bits).then_some(shift)
             }),
             3 => {
-                let runs = self.runs_until(label);
+                let (before, after) = self.runs.around(label);
                 let beside = |run: &&Run| label >= run.end && label - run.end < BESIDE;
-                let after = self.runs.get(runs.len()).filter(|run| run.va - label < BESIDE);
-                runs.last().filter(beside).or(after).map(|run| run.shift)
+                let after = after.filter(|run| run.va - label < BESIDE);
+                before.filter(beside).or(after).map(|run| run.shift)
             }
             4 => Some(last),
             _ => self.zones.of_old(label).map(|zone| zone.new.va.wrapping_sub(zone.old.va)),
         }
-    }
-
-    /// The runs that begin at `label` or before.
-    fn runs_until(&self, label: u64) -> &[Run] {
-        &self.runs[..self.runs.partition_point(|run| run.va <= label)]
     }
 
     /// Learns that `label` went to `va`.

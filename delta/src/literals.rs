@@ -5,7 +5,7 @@
 //! are chosen (`parser`) nor what they make (`extra`).
 
 use crate::coder::{Bit, Coder};
-use crate::numbers::{Number, symbol, symbol_price};
+use crate::numbers::{Number, symbol, symbol_price, to_front};
 
 /// The shortest repetition at a distance of its own.
 pub(crate) const MIN_REPEAT: usize = 3;
@@ -55,11 +55,11 @@ impl Past {
         let kind = match op {
             Op::Literal(_) => 0,
             Op::Again { which, .. } => {
-                self.distances[..=which].rotate_right(1);
+                to_front(&mut self.distances, which);
                 1
             }
             Op::Repeat { distance, .. } => {
-                self.distances.rotate_right(1);
+                to_front(&mut self.distances, REMEMBERED - 1);
                 self.distances[0] = distance as u32;
                 2
             }

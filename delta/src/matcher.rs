@@ -2,15 +2,22 @@
 //!
 //! The scan is that of Colin Percival's bsdiff: a new match is taken where it
 //! is clearly longer than going on with the last one, and both then grow
-//! towards each other over bytes that differ, as long as more than half are
+//! towards each other over bytes that differ, as long as enough are
 //! equal. Promises segments in the order of the piece, none overlapping
 //! another. Knows nothing of what a segment costs; see `selection`.
 
 use crate::index::{COMPARED_BYTES, Index, common_bytes};
 use crate::segment::Segment;
 
-/// A new match must have this many bytes more than going on with the last one.
-const MATCH_GAIN: usize = 8;
+/// How readily a match is taken, and how far it goes over bytes that differ.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Habit {
+    /// A new match must have so many bytes more than going on with the last one.
+    pub(crate) gain: usize,
+    /// A segment grows as long as more than this many bytes are equal for one
+    /// that differs.
+    pub(crate) strictness: isize,
+}
 
 /// Where the last match goes on for this long, no other is looked for.
 const CONTENT_WITH: usize = 32;
@@ -19,8 +26,8 @@ const CONTENT_WITH: usize = 32;
 const MAX_DECLINE: isize = 4096;
 
 /// The runs of `piece` that resemble old bytes.
-pub(crate) fn segments(index: &Index<'_>, piece: &[u8]) -> Vec<Segment> {
-    let mut scan = Scan { index, old: index.text(), new: piece, at: 0, last: None };
+pub(crate) fn segments(index: &Index<'_>, piece: &[u8], habit: Habit) -> Vec<Segment> {
+    let mut scan = Scan { habit, index, old: index.text(), new: piece, at: 0, last: None };
     let mut found = Vec::new();
     while let Some(next) = scan.next_match() {
         let (ended, begun) = scan.grown(Some(next));
@@ -32,6 +39,7 @@ pub(crate) fn segments(index: &Index<'_>, piece: &[u8]) -> Vec<Segment> {
 }
 
 struct Scan<'a> {
+    habit: Habit,
     index: &'a Index<'a>,
     old: &'a [u8],
     new: &'a [u8],
@@ -76,7 +84,7 @@ impl Scan<'_> {
                 score += usize::from(self.goes_on(scored_to));
                 scored_to += 1;
             }
-            if found.len > score + MATCH_GAIN {
+            if found.len > score + self.habit.gain {
                 let start = Start { new: self.at, old: found.at };
                 self.at += found.len;
                 return Some(start);
@@ -124,14 +132,14 @@ impl Scan<'_> {
     fn forward(&self, start: Start, limit: usize) -> usize {
         let old = &self.old[start.old..];
         let new = &self.new[start.new..limit];
-        grow(old.iter().zip(new))
+        grow(old.iter().zip(new), self.habit.strictness)
     }
 
     /// How far the match at `start` grows backwards, at most down to `floor` in the piece.
     fn backward(&self, start: Start, floor: usize) -> usize {
         let old = &self.old[..start.old];
         let new = &self.new[floor..start.new];
-        grow(old.iter().rev().zip(new.iter().rev()))
+        grow(old.iter().rev().zip(new.iter().rev()), self.habit.strictness)
     }
 
     /// How many of the `overlap` bytes, `skipped` behind `last`, it should keep.
@@ -151,11 +159,12 @@ impl Scan<'_> {
     }
 }
 
-/// The length at which equal bytes most outnumber differing ones.
-fn grow<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>) -> usize {
+/// The length at which equal bytes most outnumber differing ones, each of
+/// these counting `strictness` times.
+fn grow<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>, strictness: isize) -> usize {
     let (mut score, mut best_score, mut best_len) = (0isize, 0isize, 0);
     for (index, (old, new)) in pairs.enumerate() {
-        score += if old == new { 1 } else { -1 };
+        score += if old == new { 1 } else { -strictness };
         if score > best_score {
             best_score = score;
             best_len = index + 1;
@@ -172,7 +181,7 @@ mod tests {
     use super::*;
 
     fn found(old: &[u8], new: &[u8]) -> Vec<Segment> {
-        segments(&Index::of(&[old]), new)
+        segments(&Index::of(&[old]), new, Habit { gain: 8, strictness: 1 })
     }
 
     fn numbers(range: std::ops::Range<u32>) -> Vec<u8> {

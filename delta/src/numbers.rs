@@ -28,6 +28,16 @@ pub(crate) fn symbol_price(bits: &[Bit], count: u32, value: u32) -> u32 {
 /// Numbers of so many bits and more are told apart first.
 const NARROW: u32 = 8;
 
+/// Puts what stands at `place` first, and moves what stood before it back.
+#[inline]
+pub(crate) fn to_front<T: Copy>(list: &mut [T], place: usize) {
+    let first = list[place];
+    for at in (0..place).rev() {
+        list[at + 1] = list[at];
+    }
+    list[0] = first;
+}
+
 /// How many bits of a number are learned, behind its highest.
 const LEARNED: u32 = 3;
 

@@ -6,9 +6,10 @@
 
 use crate::coder::{Bit, Coder};
 use crate::control::Copy;
+use crate::field::Field;
 use crate::labels::{Labels, Lookup, Run, WAYS};
 use crate::numbers::Signed;
-use crate::sites::{self, Field, value};
+use crate::sites;
 use crate::zones::{Kind, Zones};
 
 /// How many guesses are tried.
@@ -88,10 +89,9 @@ impl References<'_> {
         bytes: &mut [u8],
         new: &[u8],
     ) {
-        let place = field.at..field.at + field.width;
-        let old_value = value(&bytes[place.clone()]);
+        let old_value = field.value(bytes);
         let label = field.label(old_value);
-        let wanted = if C::WRITES { value(&new[place.clone()]) } else { 0 };
+        let wanted = if C::WRITES { field.value(new) } else { 0 };
         let class = &mut self.classes[field.class];
         let lookup = Lookup { label, here, last: class.last };
         let mut tried = [0; TRIED];
@@ -107,7 +107,7 @@ impl References<'_> {
             tried[turn] = shift;
             let va = label.wrapping_add(shift);
             let model = &mut class.right[way][turn][history];
-            let right = coder.bit(model, field.value(va) == wanted);
+            let right = coder.bit(model, field.new_value(va) == wanted);
             if turn == 0 {
                 class.history = history << 1 & 3 | usize::from(right);
             }
@@ -139,7 +139,6 @@ impl References<'_> {
         if known != Some(0) {
             self.labels.learn(label, va);
         }
-        let written = field.value(va).to_le_bytes();
-        bytes[place].copy_from_slice(&written[..field.width]);
+        field.put(bytes, field.new_value(va));
     }
 }

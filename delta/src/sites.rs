@@ -4,58 +4,15 @@
 //! but for the first few. What is found need not be a reference: code is not
 //! disassembled, and a field that means nothing inside the image is skipped.
 
+use crate::field::{Field, Form, quad, word};
 use crate::zones::{Kind, Zone, Zones};
 
 /// How many classes of references there are.
-pub(crate) const CLASSES: usize = 24;
+pub(crate) const CLASSES: usize = 26;
 
 /// Whether what a reference of this class leads to tells it from others.
 pub(crate) fn is_telling(class: usize) -> bool {
-    matches!(class, 4 | 6 | 7 | 8 | 10 | 13 | 15..=20)
-}
-
-/// A field that refers to something.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Field {
-    /// Where in the run.
-    pub(crate) at: usize,
-    /// 4 or 8 bytes.
-    pub(crate) width: usize,
-    pub(crate) class: usize,
-    /// What it is counted from, in the old file and in the new.
-    origin: [u64; 2],
-    /// Whether it is counted backwards.
-    backwards: bool,
-}
-
-impl Field {
-    /// What `value` meant in the old file.
-    pub(crate) fn label(&self, value: u64) -> u64 {
-        Self::applied(self.origin[0], value, self.backwards)
-    }
-
-    /// What `value` means in the new file.
-    pub(crate) fn new_label(&self, value: u64) -> u64 {
-        Self::applied(self.origin[1], value, self.backwards)
-    }
-
-    fn applied(origin: u64, value: u64, backwards: bool) -> u64 {
-        if backwards { origin.wrapping_sub(value) } else { origin.wrapping_add(value) }
-    }
-
-    /// What is written in the new file to mean `va`.
-    pub(crate) fn value(&self, va: u64) -> u64 {
-        let value = if self.backwards {
-            self.origin[1].wrapping_sub(va)
-        } else {
-            va.wrapping_sub(self.origin[1])
-        };
-        if self.width == 4 {
-            i64::from((value as u32).cast_signed()).cast_unsigned()
-        } else {
-            value
-        }
-    }
+    matches!(class, 4 | 6 | 7 | 8 | 10 | 13 | 15..=20 | 22 | 23)
 }
 
 /// A run of old bytes of one zone, and where it stands in both files.
@@ -84,15 +41,18 @@ impl Scan<'_> {
             Kind::GoIndex => self.rows(bytes, 8, &[(0, 4, Some(0)), (4, 4, Some(1))], 10, with),
             Kind::Frames => self.frames(bytes, &mut with),
             Kind::GoFunctions => self.functions(bytes, &mut with),
-            Kind::Arm64 => {}
+            Kind::Arm64 => self.words(bytes, with),
+            Kind::Triples => {
+                let columns = [(0, 4, Some(0)), (4, 4, Some(0)), (8, 4, Some(0))];
+                self.rows(bytes, 12, &columns, 23, with);
+            }
+            Kind::Loose => self.loose(bytes, with),
         }
     }
 
     /// Whether a field refers to something of the old file.
     fn refers(&self, bytes: &[u8], field: &Field) -> bool {
-        let value =
-            if field.width == 4 { long(word(bytes, field.at)) } else { quad(bytes, field.at) };
-        self.zones.of_old(field.label(value)).is_some()
+        self.zones.of_old(field.label(field.value(bytes))).is_some()
     }
 
     fn code(&self, bytes: &mut [u8], mut with: impl FnMut(&mut [u8], Field)) {
@@ -108,8 +68,8 @@ impl Scan<'_> {
                 }
             };
             let origin = [self.old_va + site as u64 + 4, self.new_va + site as u64 + 4];
-            let field = Field { at: site, width: 4, class, origin, backwards: false };
-            let label = field.label(long(word(bytes, site)));
+            let field = Field { at: site, width: 4, class, form: Form::Plain, origin };
+            let label = field.label(field.value(bytes));
             let within = self.zone.old.holds(label)
                 || self
                     .zones
@@ -118,6 +78,47 @@ impl Scan<'_> {
             if within {
                 with(bytes, field);
                 at = site + 4;
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// The fields of AArch64 code.
+    fn words(&self, bytes: &mut [u8], mut with: impl FnMut(&mut [u8], Field)) {
+        let mut at = ((4 - self.old_va % 4) % 4) as usize;
+        while at + 4 <= bytes.len() {
+            let first = word(bytes, at);
+            let origin = [self.old_va + at as u64, self.new_va + at as u64];
+            let field = if first & 0x7c00_0000 == 0x1400_0000 {
+                Some(Field { at, width: 4, class: 0, form: Form::Branch, origin })
+            } else if first & 0x9f00_0000 == 0x9000_0000 && at + 8 <= bytes.len() {
+                let second = word(bytes, at + 4);
+                let form = lower_bits(second).map(Form::Page);
+                let form = form.filter(|_| second >> 5 & 31 == first & 31);
+                form.map(|form| Field { at, width: 8, class: 2, form, origin })
+            } else {
+                None
+            };
+            match field.filter(|field| self.refers(bytes, field)) {
+                Some(field) => {
+                    with(bytes, field);
+                    at += field.width;
+                }
+                None => at += 4,
+            }
+        }
+    }
+
+    /// Addresses of code, wherever they stand.
+    fn loose(&self, bytes: &mut [u8], mut with: impl FnMut(&mut [u8], Field)) {
+        let mut at = 0;
+        while at + 8 <= bytes.len() {
+            let label = quad(bytes, at);
+            let likely = label >> 12 != 0 && label >> 40 == 0;
+            if likely && self.zones.of_old(label).is_some_and(|zone| zone.kind.is_code()) {
+                with(bytes, Field { at, width: 8, class: 22, form: Form::Plain, origin: [0; 2] });
+                at += 8;
             } else {
                 at += 1;
             }
@@ -144,7 +145,8 @@ impl Scan<'_> {
                     return;
                 }
                 let origin = base.map_or([0; 2], |base| self.zone.bases[base]);
-                let field = Field { at, width, class: class + column, origin, backwards: false };
+                let class = class + column;
+                let field = Field { at, width, class, form: Form::Plain, origin };
                 if self.refers(bytes, &field) && (width == 4 || quad(bytes, at) != 0) {
                     with(bytes, field);
                 }
@@ -162,26 +164,26 @@ impl Scan<'_> {
                 let place = (at + offset) as u64;
                 [self.old_va + place, self.new_va + place]
             };
-            let field = |offset: usize, class: usize, backwards: bool| Field {
+            let field = |offset: usize, class: usize, form: Form| Field {
                 at: at + offset,
                 width: 4,
                 class,
+                form,
                 origin: origin(offset),
-                backwards,
             };
-            let (head, function) = (field(4, 12, true), field(8, 13, false));
+            let (head, function) = (field(4, 12, Form::Backwards), field(8, 13, Form::Plain));
             let sound =
                 (12..4096).contains(&len) && len.is_multiple_of(4) && word(bytes, at + 4) != 0;
-            let head_label = head.label(long(word(bytes, at + 4)));
-            let label = function.label(long(word(bytes, at + 8)));
-            let into_code = self.zones.of_old(label).is_some_and(|zone| zone.kind == Kind::X86);
+            let head_label = head.label(head.value(bytes));
+            let label = function.label(function.value(bytes));
+            let into_code = self.zones.of_old(label).is_some_and(|zone| zone.kind.is_code());
             if !sound || !into_code || !self.zone.old.holds(head_label) {
                 at += 4;
                 continue;
             }
             with(bytes, head);
             with(bytes, function);
-            let table = field(17, 14, false);
+            let table = field(17, 14, Form::Plain);
             if bytes[at + 16] == 4 && at + 21 <= bytes.len() && self.refers(bytes, &table) {
                 with(bytes, table);
             }
@@ -203,8 +205,8 @@ impl Scan<'_> {
                 at: at + offset,
                 width: 4,
                 class,
+                form: Form::Plain,
                 origin,
-                backwards: false,
             };
             let entry = field(0, 15, text);
             let sound = tables <= 16
@@ -266,20 +268,100 @@ const OPCODES: [u8; 256] = {
     opcodes
 };
 
-fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+/// By which power of two an AArch64 instruction multiplies the 12 bits that
+/// it adds to a register: additions, loads and stores.
+fn lower_bits(instruction: u32) -> Option<u32> {
+    if instruction & 0xffc0_0000 == 0x9100_0000 {
+        Some(0)
+    } else if instruction & 0x3f00_0000 == 0x3900_0000 {
+        Some(instruction >> 30)
+    } else {
+        None
+    }
 }
 
-fn quad(bytes: &[u8], at: usize) -> u64 {
-    u64::from(word(bytes, at)) | u64::from(word(bytes, at + 4)) << 32
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zones::Place;
 
-/// Four or eight bytes as a number, of four the sign being kept.
-pub(crate) fn value(bytes: &[u8]) -> u64 {
-    if bytes.len() == 4 { long(word(bytes, 0)) } else { quad(bytes, 0) }
-}
+    /// A zone of `kind` at 0x10000 that moved to 0x18000, and data that did
+    /// not move, in the files as in memory.
+    fn zones(kind: Kind) -> Zones {
+        let place = |va: u64| Place { va, at: va, len: 0x4000 };
+        let bases = vec![[0x10000, 0x18000]; kind.bases()];
+        let moved = Zone { kind, old: place(0x10000), new: place(0x18000), bases };
+        let data =
+            Zone { kind: Kind::Data, old: place(0x40000), new: place(0x40000), bases: Vec::new() };
+        Zones::new(vec![moved, data], 0)
+    }
 
-/// A distance of 4 bytes.
-fn long(word: u32) -> u64 {
-    i64::from(word.cast_signed()).cast_unsigned()
+    /// The fields of `bytes` at the begin of such a zone: place, class, label;
+    /// each is rewritten, and means the same where it stands now.
+    fn fields(kind: Kind, bytes: &[u8]) -> Vec<(usize, usize, u64)> {
+        let zones = zones(kind);
+        let scan = Scan { zone: &zones.list[0], zones: &zones, old_va: 0x10000, new_va: 0x18000 };
+        let mut found = Vec::new();
+        scan.each(&mut bytes.to_vec(), |bytes, field| {
+            let label = field.label(field.value(bytes));
+            found.push((field.at, field.class, label));
+            let moved = if label < 0x20000 { label + 0x8000 } else { label };
+            field.put(bytes, field.new_value(moved));
+            assert_eq!(field.new_label(field.value(bytes)), moved);
+        });
+        found
+    }
+
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn x86_calls_jumps_and_data_are_found() {
+        let code = [
+            &[0x90, 0xe8, 0xf6, 0x0f, 0, 0][..],
+            &[0x0f, 0x84, 0xf4, 0xff, 0xff, 0xff],
+            &[0x48, 0x8d, 0x05, 0xfd, 0xff, 0x02, 0],
+            // A call that leads nowhere, and one cut short.
+            &[0xe8, 0, 0, 0, 0x70, 0xe8, 0, 0],
+        ];
+        let found = fields(Kind::X86, &code.concat());
+        assert_eq!(found, [(2, 0, 0x10ffc), (8, 1, 0x10000), (15, 2, 0x40010)]);
+    }
+
+    #[test]
+    fn arm_branches_and_pages_are_found() {
+        let code = words(&[
+            0x9400_0400, // bl, 0x1000 onward
+            0x17ff_ffff, // b, to the one before
+            0xd000_0180, // adrp x0, 0x32 pages onward
+            0x9100_4000, // add x0, x0, 16
+            0xd000_0181, // adrp x1
+            0xf940_0822, // ldr x2, [x1, 16]
+            0xd000_0183, // adrp x3, used by another register
+            0x9100_4000,
+        ]);
+        let found = fields(Kind::Arm64, &code);
+        assert_eq!(found, [(0, 0, 0x11000), (4, 0, 0x10000), (8, 2, 0x42010), (16, 2, 0x42010)]);
+    }
+
+    #[test]
+    fn rows_of_tables_are_found() {
+        let pointers: Vec<u8> =
+            [0u64, 0x10010, 7, 0x40000].iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(fields(Kind::Pointers, &pointers), [(8, 4, 0x10010), (24, 4, 0x40000)]);
+        let relocation: Vec<u8> =
+            [0x40008u64, 8, 0x10020].iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(fields(Kind::Relocations, &relocation), [(0, 5, 0x40008), (16, 6, 0x10020)]);
+        let rows = words(&[0x10, 0x20, 0x30, 0x40, 0x7000_0000, 0x60]);
+        let found = fields(Kind::Triples, &rows);
+        let expected = [
+            (0, 23, 0x10010),
+            (4, 24, 0x10020),
+            (8, 25, 0x10030),
+            (12, 23, 0x10040),
+            (20, 25, 0x10060),
+        ];
+        assert_eq!(found, expected);
+    }
 }

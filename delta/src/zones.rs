@@ -36,10 +36,14 @@ pub(crate) enum Kind {
     GoFunctions = 9,
     /// AArch64 instructions.
     Arm64 = 10,
+    /// Rows of three 4-byte distances, as in PE's `.pdata`.
+    Triples = 11,
+    /// Addresses of 8 bytes anywhere among other things, as in DWARF.
+    Loose = 12,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Data,
         Self::Bare,
         Self::X86,
@@ -51,12 +55,19 @@ impl Kind {
         Self::GoIndex,
         Self::GoFunctions,
         Self::Arm64,
+        Self::Triples,
+        Self::Loose,
     ];
+
+    /// Whether it is instructions.
+    pub(crate) fn is_code(self) -> bool {
+        matches!(self, Self::X86 | Self::Arm64)
+    }
 
     /// How many bases the distances in such a zone are counted from.
     pub(crate) fn bases(self) -> usize {
         match self {
-            Self::FrameIndex => 1,
+            Self::FrameIndex | Self::Triples => 1,
             Self::GoIndex => 2,
             Self::GoFunctions => 4,
             _ => 0,

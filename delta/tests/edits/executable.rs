@@ -16,6 +16,71 @@ struct Section {
 /// An ELF library of so many functions; some have `grown` since, at every
 /// 17th, by a few bytes, which moves all that follows.
 pub(crate) fn library(functions: usize, grown: bool) -> Vec<u8> {
+    elf(&sections(functions, grown))
+}
+
+/// The same as PE, as far as a reader of sections sees.
+pub(crate) fn windows_library(functions: usize, grown: bool) -> Vec<u8> {
+    let sections = sections(functions, grown);
+    let mut out = vec![0; PAGE];
+    out[..2].copy_from_slice(b"MZ");
+    out[0x3c] = 0x80;
+    let mut head = b"PE\0\0\x64\x86".to_vec();
+    head.extend((sections.len() as u16).to_le_bytes());
+    head.extend([0; 12]);
+    head.extend([240, 0, 0x22, 0]);
+    let mut optional = vec![0; 240];
+    optional[..2].copy_from_slice(&[0x0b, 2]);
+    head.extend(optional);
+    for (va, section) in &sections {
+        let name = section.name.split('.').nth(1).unwrap();
+        let mut row = name.as_bytes()[..name.len().min(8)].to_vec();
+        row.insert(0, b'.');
+        row.resize(8, 0);
+        let len = section.bytes.len() as u32;
+        let flags = if section.flags & 4 == 0 { 0x4000_0040 } else { 0x6000_0020 };
+        for field in [len, *va as u32, len, out.len() as u32, 0, 0, 0, flags] {
+            row.extend(u32::to_le_bytes(field));
+        }
+        head.extend(row);
+        out.extend(&section.bytes);
+    }
+    out[0x80..0x80 + head.len()].copy_from_slice(&head);
+    out
+}
+
+/// The same as Mach-O, as far as a reader of sections sees.
+pub(crate) fn mac_library(functions: usize, grown: bool) -> Vec<u8> {
+    let sections = sections(functions, grown);
+    let mut out = vec![0; PAGE];
+    let mut head = Vec::new();
+    let command_len = 72 + 80 * sections.len() as u32;
+    for word in [0xfeed_facf, 0x0100_0007, 3, 6, 1, command_len, 0, 0, 0x19, command_len] {
+        head.extend(u32::to_le_bytes(word));
+    }
+    head.extend([0; 56]);
+    head.extend((sections.len() as u32).to_le_bytes());
+    head.extend([0; 4]);
+    for (va, section) in &sections {
+        let mut row = section.name.replace('.', "_").into_bytes();
+        row.resize(16, 0);
+        row.extend(if section.flags & 1 == 0 { b"__TEXT" } else { b"__DATA" });
+        row.resize(32, 0);
+        row.extend((*va as u64).to_le_bytes());
+        row.extend((section.bytes.len() as u64).to_le_bytes());
+        let flags = if section.flags & 4 == 0 { 0 } else { 0x8000_0400 };
+        for field in [out.len() as u32, 4, 0, 0, flags, 0, 0, 0] {
+            row.extend(u32::to_le_bytes(field));
+        }
+        head.extend(row);
+        out.extend(&section.bytes);
+    }
+    out[..head.len()].copy_from_slice(&head);
+    out
+}
+
+/// What is in such a library, each section at its address.
+fn sections(functions: usize, grown: bool) -> Vec<(usize, Section)> {
     let len = |index: usize| 60 + index * 37 % 150 + if grown && index % 17 == 5 { 12 } else { 0 };
     let starts: Vec<usize> = (0..=functions)
         .scan(0, |next, index| {
@@ -68,7 +133,7 @@ pub(crate) fn library(functions: usize, grown: bool) -> Vec<u8> {
         index.extend(((frames_va + at).wrapping_sub(base) as u32).to_le_bytes());
     }
     let header = [[1, 0x1b, 3, 0x3b], [0; 4], (functions as u32).to_le_bytes()].concat();
-    let sections = [
+    vec![
         (0x1000, Section { name: ".rela.dyn", kind: 4, flags: 2, bytes: relocations.collect() }),
         (
             0x20_0000,
@@ -77,12 +142,11 @@ pub(crate) fn library(functions: usize, grown: bool) -> Vec<u8> {
         (frames_va, Section { name: ".eh_frame", kind: 1, flags: 2, bytes: frames }),
         (text_va, Section { name: ".text", kind: 1, flags: 6, bytes: text }),
         (data_va, Section { name: ".data.rel.ro", kind: 1, flags: 3, bytes: pointers }),
-    ];
-    file(&sections)
+    ]
 }
 
 /// The ELF file of sections at their addresses.
-fn file(sections: &[(usize, Section)]) -> Vec<u8> {
+fn elf(sections: &[(usize, Section)]) -> Vec<u8> {
     let mut out = vec![0; PAGE];
     let mut headers = vec![0; 64];
     let mut names = vec![0];
