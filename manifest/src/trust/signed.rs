@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -106,9 +107,13 @@ pub struct Signed<T> {
     content: T,
 }
 
-/// A file that enough keys of its role have signed.
+/// A file that enough keys of its role have signed; a copy shares it.
 #[derive(Debug, Clone)]
-pub struct Verified<T> {
+pub struct Verified<T>(Arc<Facts<T>>);
+
+/// What is known of a verified file.
+#[derive(Debug)]
+struct Facts<T> {
     bytes: Vec<u8>,
     signers: Vec<KeyId>,
     authority: Authority,
@@ -174,7 +179,8 @@ impl<T: Document> Signed<T> {
     pub fn verify(self, authority: &Authority) -> Result<Verified<T>, BelowThreshold> {
         let signers = authority.verify(&self.message, &self.signatures)?;
         let authority = authority.clone();
-        Ok(Verified { bytes: self.bytes, signers, authority, content: self.content })
+        let facts = Facts { bytes: self.bytes, signers, authority, content: self.content };
+        Ok(Verified(Arc::new(facts)))
     }
 
     /// The parts of a file that is still being signed: its content, what is
@@ -202,19 +208,19 @@ impl<T> Verified<T> {
     /// The file, exactly as it was received.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The ids of the keys whose signatures counted.
     #[must_use]
     pub fn signers(&self) -> &[KeyId] {
-        &self.signers
+        &self.0.signers
     }
 
     /// The keys that the file was verified with.
     #[must_use]
-    pub const fn authority(&self) -> &Authority {
-        &self.authority
+    pub fn authority(&self) -> &Authority {
+        &self.0.authority
     }
 }
 
@@ -222,6 +228,6 @@ impl<T> Deref for Verified<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.content
+        &self.0.content
     }
 }
