@@ -100,6 +100,11 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
         Verb::Init { .. } | Verb::Refresh => None,
     };
     let now = now()?;
+    if !metadata_dir.join("root.json").exists() {
+        let dir = metadata_dir.display();
+        let next = format!("updraft-tuf --metadata-dir {dir} init ROOT.json");
+        return Err(format!("{dir} has no trusted root; begin with `{next}`").into());
+    }
     let dir = MetadataDir::open(&metadata_dir, Steps::free())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -37,6 +37,41 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn without_a_first_root_the_next_step_is_told() {
+    let world = World::without_client();
+    for dir_is_there in [false, true] {
+        if dir_is_there {
+            fs::create_dir(world.metadata_dir()).unwrap();
+        }
+        let said = world.refresh().unwrap_err();
+        assert!(said.contains("init ROOT.json"), "{said}");
+    }
+    assert!(world.server.asked().is_empty());
+}
+
+#[test]
+fn two_runs_at_once_take_turns() {
+    let mut world = World::new();
+    world.add("targets", "file", b"content");
+    world.publish(&[]);
+    let runs: Vec<_> = (0..6)
+        .map(|_| {
+            world
+                .command(&["--metadata-url", &world.server.url("metadata"), "refresh"])
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for run in runs {
+        assert!(run.wait_with_output().unwrap().status.success());
+    }
+    // Only the first found anything new.
+    let asked = world.server.asked();
+    assert_eq!(asked.iter().filter(|path| path.ends_with("2.targets.json")).count(), 1);
+    assert_eq!(asked.iter().filter(|path| path.ends_with("timestamp.json")).count(), 6);
+}
+
+#[test]
 fn options_may_stand_behind_the_command() {
     let world = World::new();
     let output = world.run(&["refresh", "--metadata-url", &world.server.url("metadata")]);
