@@ -5,7 +5,7 @@ usage: worlds.py DIR FIRST COUNT
 For each seed from FIRST on, a world: DIR/SEED/root.json, which a client is
 shipped with, and DIR/SEED/STEP/{metadata,targets} as served at each step of the
 repository's life. The client keeps what it trusts from step to step. Prints a
-line of JSON for each world:
+line of JSON for each world, and reads a line before the next:
 
 {"seed": 7, "steps": [{"done": [...], "refresh": null | "why not",
   "kept": {ROLE: SHA256}, "targets": {PATH: SHA256 | null | "why not"}}]}
@@ -572,6 +572,8 @@ def main() -> None:
     base, first, count = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     for seed in range(first, first + count):
         print(json.dumps(play(base, seed)), flush=True)
+        # Whoever reads this removes the world's files, and says so.
+        sys.stdin.readline()
 
 
 main()

@@ -76,18 +76,23 @@ impl Oracle {
     }
 
     /// Runs a script that must succeed and prints one JSON value a line, and
-    /// hands each out as soon as it is there.
+    /// hands each out as soon as it is there. The script reads a line before
+    /// it goes on, so that it is never more than two values ahead.
     pub(crate) fn lines(&self, script: &str, args: &[&str]) -> impl Iterator<Item = Value> + use<> {
         let mut child = Command::new(&self.python)
             .arg(format!("{SCRIPTS}/{script}"))
             .args(args)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the interpreter has run before");
+        let mut stdin = child.stdin.take().expect("it was piped");
         let mut lines = BufReader::new(child.stdout.take().expect("it was piped")).lines();
+        // At the end nobody reads any more; what is wrong shows in its status.
+        let _ = stdin.write_all(b"\n");
         std::iter::from_fn(move || {
             if let Some(line) = lines.next() {
+                let _ = stdin.write_all(b"\n");
                 let line = line.expect("the script prints text");
                 return Some(serde_json::from_str(&line).expect("the script prints JSON"));
             }

@@ -22,7 +22,7 @@ use crate::files::Files;
 use crate::oracle::oracle;
 
 /// How many worlds are played.
-const WORLDS: u64 = 400;
+const WORLDS: u64 = 300;
 
 /// What our client makes of one target.
 type Verdict = Result<Option<Vec<u8>>, String>;
