@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use manifest::admission::credential::InstallationId;
+use manifest::admission::installation::InstallationId;
 use manifest::audit::chain::{Chain, LinkError};
 use manifest::audit::checkpoint;
 use manifest::audit::entry::{Actor, EntryError};

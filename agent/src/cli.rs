@@ -346,7 +346,7 @@ fn audit_verify(
     }
     let shown = Shown {
         intact: true,
-        installation: manifest::admission::credential::InstallationId::of(&log_key).to_string(),
+        installation: manifest::admission::installation::InstallationId::of(&log_key).to_string(),
         entries: verified.sealed().len(),
         unsealed: verified.unsealed_count(),
         root: verified.head().root.to_base64(),

@@ -106,7 +106,7 @@ impl Daemon {
         let into = config.into.clone();
         let (mut applier, kept) =
             Applier::open(&home, &into, subject.clone(), &identity, Steps::free())?;
-        let trust = workgroup_trust(identity.workgroup(), applier.trusted().root())?;
+        let trust = workgroup_trust(identity.workgroup(), applier.trusted())?;
         // A credential that cannot be renewed keeps us out of the swarm, not
         // from mirrors.
         let renewed = identity.renew(&trust, clock::wall());
@@ -241,10 +241,11 @@ impl Daemon {
         }
     }
 
-    /// Follows root's workgroup keys, and renews the credential in time.
+    /// Follows root's workgroup keys and the list of the revoked, and renews
+    /// the credential in time.
     async fn renew(&mut self) {
-        let root = self.network.authority.ask(|applier| applier.trusted().root().clone()).await;
-        match workgroup_trust(self.identity.workgroup(), &root) {
+        let trusted = self.network.authority.ask(|applier| applier.trusted().clone()).await;
+        match workgroup_trust(self.identity.workgroup(), &trusted) {
             Ok(trust) if trust != self.trust => {
                 self.swarm.set_trust(trust.clone()).await;
                 self.trust = trust;
@@ -278,6 +279,7 @@ impl Daemon {
                     self.machine.set_floors(floors);
                 }
                 self.input(done.input).await;
+                self.renew().await;
             }
             News::Met => {
                 // Whoever could ask nobody asks now.

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use manifest::admission::chain::{CredentialChain, CredentialError, Member};
-use manifest::admission::credential::{InstallationId, Role};
+use manifest::admission::credential::Role;
+use manifest::admission::installation::InstallationId;
 use manifest::admission::limits::TICKET_BYTES;
+use manifest::admission::revocation::{Revocations, RevocationsError};
 use manifest::admission::ticket::{Ticket, TicketError};
 use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust, WrongKeyCount};
 use manifest::key::SigningKey;
 use manifest::time::UnixTime;
-use manifest::trust::root::{NoWorkgroupKeys, Root};
+use manifest::trust::root::NoWorkgroupKeys;
+use manifest::trust::trusted::TrustedSet;
 use store::atomic;
 use store::disk::{DiskError, read_bounded};
 use store::keyfile::{self, KeyFileError};
@@ -67,17 +70,26 @@ pub enum IdentityError {
     /// Root names too many workgroup keys.
     #[error(transparent)]
     Keys(#[from] WrongKeyCount),
+    /// What was signed about revocations is none.
+    #[error(transparent)]
+    Revocations(#[from] RevocationsError),
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
 
-/// What a member believes: the workgroup `id`, whose keys `root` names.
+/// What a member believes: the workgroup `id`, whose keys root names, without
+/// those who are revoked.
 ///
 /// # Errors
-/// [`IdentityError`] if root names none, or too many.
-pub fn workgroup_trust(id: WorkgroupId, root: &Root) -> Result<WorkgroupTrust, IdentityError> {
-    Ok(WorkgroupTrust::new(id, root.workgroup_keys()?)?)
+/// [`IdentityError`] if root names no key, or too many, or what was signed is
+/// no list of revocations.
+pub fn workgroup_trust(
+    id: WorkgroupId,
+    trusted: &TrustedSet,
+) -> Result<WorkgroupTrust, IdentityError> {
+    let trust = WorkgroupTrust::new(id, trusted.root().workgroup_keys()?)?;
+    Ok(trust.without(Revocations::of(trusted)?))
 }
 
 impl Identity {

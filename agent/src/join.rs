@@ -196,7 +196,7 @@ pub fn join(home: &Home, options: &Options, now: UnixTime) -> Result<Joined, Joi
     } else {
         first_root
     };
-    let trust = workgroup_trust(fingerprint, trusted.root())?;
+    let trust = workgroup_trust(fingerprint, &trusted)?;
     let wrong = |source| JoinError::Ticket { path: options.ticket.clone(), source };
     ticket.verify(&trust, Role::Member, now).map_err(wrong)?;
     // What stands in the way is found before anything is written.

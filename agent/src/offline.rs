@@ -86,7 +86,7 @@ pub fn status(home: &Home, config: &Config, now: UnixTime) -> Result<Status, Off
     let kept: Remembered = Journal::at(&home.state(), Steps::free()).load()?.unwrap_or_default();
     let files = TrustedFiles::open(&home.trusted(), Steps::free())?.load()?;
     let trusted = TrustedSet::load(&files)?;
-    let trust = workgroup_trust(identity.workgroup(), trusted.root())?;
+    let trust = workgroup_trust(identity.workgroup(), &trusted)?;
     let credential = identity.member(&trust, now).ok().map(|member| member.expires);
     let expires = Expiries::of(&trusted, &subject, credential);
     Ok(Status::at_rest(subject, identity.installation(), config.into.clone(), kept, expires))

@@ -362,7 +362,7 @@ impl Origin {
     pub(crate) async fn start(vendor: &Vendor) -> Self {
         let ticket = vendor.ticket_for(Role::Seeder, Vec::new());
         let trusted = vendor.trusted();
-        let workgroup = crate::identity::workgroup_trust(ticket.workgroup(), trusted.root());
+        let workgroup = crate::identity::workgroup_trust(ticket.workgroup(), &trusted);
         let workgroup = workgroup.unwrap();
         let (log_key, peer_key) = (key(200), key(201));
         let now = clock::wall();

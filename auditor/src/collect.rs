@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use manifest::admission::credential::InstallationId;
+use manifest::admission::installation::InstallationId;
 use manifest::audit::checkpoint::Checkpoint;
 use manifest::audit::exchange::{LogAnswer, LogRequest};
 use manifest::audit::limits::LOG_BYTES;

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use manifest::admission::chain::Member;
-use manifest::admission::credential::{InstallationId, Role};
+use manifest::admission::credential::Role;
+use manifest::admission::installation::InstallationId;
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::audit::exchange::{LogAnswer, LogRequest};
 use manifest::key::PublicKey;

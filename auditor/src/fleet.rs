@@ -210,7 +210,8 @@ impl Present {
 
 #[cfg(test)]
 mod tests {
-    use manifest::admission::credential::{InstallationId, Role};
+    use manifest::admission::credential::Role;
+    use manifest::admission::installation::InstallationId;
     use manifest::audit::testing::{SAMPLE_START, SampleLog, release, story};
     use manifest::audit::verify::verify;
     use manifest::testing::TestWorkgroup;

@@ -1,7 +1,7 @@
 //! One reading, from its judgement to the disk.
 
 use manifest::admission::chain::Member;
-use manifest::admission::credential::InstallationId;
+use manifest::admission::installation::InstallationId;
 use manifest::audit::checkpoint::Checkpoint;
 use manifest::time::UnixTime;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use manifest::admission::credential::InstallationId;
+use manifest::admission::installation::InstallationId;
 use manifest::audit::verify::{Fault, Verified, verify};
 use manifest::key::PublicKey;
 use store::disk::read_bounded;

@@ -1,7 +1,7 @@
 //! What the auditor notes about one installation beside its log.
 
 use manifest::admission::chain::Member;
-use manifest::admission::credential::InstallationId;
+use manifest::admission::installation::InstallationId;
 use manifest::key::PublicKey;
 use manifest::name::ProductName;
 use manifest::time::UnixTime;

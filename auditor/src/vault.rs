@@ -15,7 +15,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use manifest::admission::credential::InstallationId;
+use manifest::admission::installation::InstallationId;
 use manifest::audit::checkpoint::Checkpoint;
 use manifest::audit::hash::LogHash;
 use manifest::audit::limits::LOG_BYTES;

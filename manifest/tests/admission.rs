@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use updraft_manifest::admission::chain::{CredentialChain, CredentialError};
-use updraft_manifest::admission::credential::{Credential, InstallationId, Role, SignedCredential};
+use updraft_manifest::admission::credential::{Credential, Role, SignedCredential};
+use updraft_manifest::admission::installation::InstallationId;
 use updraft_manifest::admission::issuer::{IssuerError, SignedIssuer};
 use updraft_manifest::admission::limits::{CHAIN_BYTES, CREDENTIAL_LIFE, ISSUER_LIFE};
 use updraft_manifest::admission::ticket::{Ticket, TicketError};

@@ -1,7 +1,7 @@
 //! The log format as docs/audit.md shows it, and logs that were tampered with.
 
 use proptest::prelude::*;
-use updraft_manifest::admission::credential::InstallationId;
+use updraft_manifest::admission::installation::InstallationId;
 use updraft_manifest::audit::checkpoint::Checkpoint;
 use updraft_manifest::audit::entry::Entry;
 use updraft_manifest::audit::event::Event;

@@ -159,6 +159,24 @@ impl Home {
         self.dir.join("issuers").join(format!("{name}.json"))
     }
 
+    /// The names of the issuers there are.
+    ///
+    /// # Errors
+    /// [`HomeError::Disk`].
+    pub fn issuers(&self) -> Result<Vec<String>, HomeError> {
+        let dir = self.dir.join("issuers");
+        let list = |error| DiskError::new("list", &dir, error);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(list)? {
+            let file = entry.map_err(list)?.file_name();
+            names.extend(
+                file.to_str().and_then(|file| file.strip_suffix(".json")).map(str::to_owned),
+            );
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// What was released, oldest first.
     #[must_use]
     pub fn history_path(&self) -> PathBuf {

@@ -6,10 +6,12 @@
 use manifest::admission::credential::Role;
 use manifest::admission::issuer::{IssuerError, IssuerStatement, SignedIssuer};
 use manifest::admission::limits::{CREDENTIAL_LIFE, ISSUER_LIFE};
+use manifest::admission::revocation::{Revocations, RevocationsError, Subject};
 use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust, WrongKeyCount};
 use manifest::content::ContentId;
-use manifest::key::SigningKey;
+use manifest::key::{PublicKey, SigningKey};
 use manifest::time::UnixTime;
+use manifest::trust::role::RoleName;
 use manifest::trust::root::NoWorkgroupKeys;
 use std::path::Path;
 use store::repository::RepositoryError;
@@ -54,6 +56,9 @@ pub enum IssuersError {
     /// Root names too many.
     #[error(transparent)]
     WrongKeyCount(#[from] WrongKeyCount),
+    /// What was signed about revocations is none.
+    #[error(transparent)]
+    Revocations(#[from] RevocationsError),
 }
 
 impl From<RepositoryError> for IssuersError {
@@ -120,6 +125,13 @@ impl Issuer {
         let path = home.issuer_path(&self.name);
         let trust = workgroup(home)?;
         let known: Option<SignedIssuer> = read_note(&path)?;
+        // A revoked key admits nobody any more: another takes its place.
+        let file = keys.file(&key_name);
+        let mut known = known;
+        if file.exists() && is_revoked(&trust, &keys.read(&key_name)?.public(), now) {
+            keys.retire(&file)?;
+            known = None;
+        }
         if let Some(signed) = known {
             // One that has ended is made anew, for the same key.
             match signed.verify(&trust, now) {
@@ -156,12 +168,21 @@ pub fn first_root(home: &Home) -> Result<Vec<u8>, IssuersError> {
     home.repository(Steps::free())?.metadata("1.root.json")?.ok_or(IssuersError::NoRoot)
 }
 
-/// The home's workgroup, and who speaks for it.
+/// The home's workgroup, who speaks for it, and who is shut out.
 ///
 /// # Errors
 /// [`IssuersError`].
 pub fn workgroup(home: &Home) -> Result<WorkgroupTrust, IssuersError> {
     let id = WorkgroupId::of_first_root(&first_root(home)?);
     let metadata = read_metadata(&home.repository(Steps::free())?)?;
-    Ok(WorkgroupTrust::new(id, metadata.root().workgroup_keys()?)?)
+    let trust = WorkgroupTrust::new(id, metadata.root().workgroup_keys()?)?;
+    let file = metadata.targets(&RoleName::WORKGROUP);
+    let revoked =
+        file.map_or_else(|| Ok(Revocations::default()), |file| Revocations::read(&file.extra));
+    Ok(trust.without(revoked?))
+}
+
+fn is_revoked(trust: &WorkgroupTrust, issuer: &PublicKey, now: UnixTime) -> bool {
+    let mut entries = trust.revoked().entries().iter();
+    entries.any(|entry| entry.subject == Subject::Issuer(*issuer) && entry.until > now)
 }

@@ -34,6 +34,8 @@ pub enum KeyName {
     Channel(ProductName, ChannelName),
     /// Signs issuers.
     Workgroup,
+    /// Signs who is revoked.
+    Revocation,
     /// Signs credentials, as the issuer of this name.
     Issuer(String),
     /// The network identity of the vendor's own seeder.
@@ -51,6 +53,7 @@ impl fmt::Display for KeyName {
             Self::Timestamp => f.write_str("timestamp"),
             Self::Channel(product, channel) => write!(f, "{product}.{channel}"),
             Self::Workgroup => f.write_str("workgroup"),
+            Self::Revocation => f.write_str("revocation"),
             Self::Issuer(name) => write!(f, "issuer-{name}"),
             Self::OriginPeer => f.write_str("origin-peer"),
             Self::OriginLog => f.write_str("origin-log"),
@@ -234,6 +237,12 @@ impl Keys {
     fn keep(&self, name: &KeyName, key: SigningKey) -> Result<SigningKey, KeysError> {
         keyfile::create(&self.path(name), &key)?;
         Ok(key)
+    }
+
+    /// Where the key called `name` is, or would be.
+    #[must_use]
+    pub fn file(&self, name: &KeyName) -> PathBuf {
+        self.path(name)
     }
 
     fn path(&self, name: &KeyName) -> PathBuf {

@@ -24,6 +24,7 @@ pub mod rebuild;
 pub mod release;
 pub mod renew;
 pub mod report;
+pub mod revoke;
 pub mod seed;
 pub mod signers;
 pub mod status;

@@ -31,6 +31,7 @@ pub fn key_of(role: &RoleName, home: &Home) -> Option<KeyName> {
         "targets" => Some(KeyName::Targets),
         "snapshot" => Some(KeyName::Snapshot),
         "timestamp" => Some(KeyName::Timestamp),
+        "workgroup" => Some(KeyName::Revocation),
         _ => {
             let channel = home.vendor().channels.iter().find(channel)?.clone();
             Some(KeyName::Channel(home.vendor().product.clone(), channel))

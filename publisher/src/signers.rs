@@ -110,13 +110,15 @@ pub enum SignersError {
     },
 }
 
-/// The role called `name`, one of the four or a channel's.
+/// The role called `name`: one of the four, a channel's, or `workgroup`, which
+/// signs who is revoked.
 ///
 /// # Errors
 /// [`SignersError::NoSuchRole`].
 pub fn role_called(home: &Home, name: &str) -> Result<RoleName, SignersError> {
     let known = [RoleName::ROOT, RoleName::TARGETS, RoleName::SNAPSHOT, RoleName::TIMESTAMP];
-    let known: Vec<RoleName> = known.into_iter().chain(home.channel_roles()).collect();
+    let known = known.into_iter().chain(home.channel_roles()).chain([RoleName::WORKGROUP]);
+    let known: Vec<RoleName> = known.collect();
     known.iter().find(|role| role.as_str() == name).cloned().ok_or_else(|| {
         let known = known.iter().map(ToString::to_string).collect();
         SignersError::NoSuchRole { found: name.chars().take(80).collect(), known }

@@ -56,7 +56,8 @@ impl Applier {
     pub fn take_metadata(&mut self, files: &Bundle, now: UnixTime) -> Result<Taken, MetadataError> {
         let role = self.subject.role();
         let before = self.subject.versions(&self.trusted);
-        let mut refresh = Refresh::new(self.trusted.clone(), now, vec![role]);
+        let mut refresh = Refresh::new(self.trusted.clone(), now, vec![role])
+            .and_if_delegated(vec![RoleName::WORKGROUP]);
         let mut outcome = Ok(());
         let kept = loop {
             match refresh.poll() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use manifest::admission::credential::InstallationId;
+use manifest::admission::installation::InstallationId;
 use manifest::audit::event::{ReleaseRef, Traffic};
 use manifest::name::{ChannelName, Platform, ProductName, ReleaseNumber, ReleaseVersion};
 use manifest::time::UnixTime;

@@ -12,6 +12,7 @@ use manifest::trust::bundle::Bundle;
 use manifest::trust::exchange::{Announcement, MetadataRequest};
 use manifest::trust::limits::BUNDLE_BYTES;
 use manifest::trust::refresh::{Input, Output, Refresh};
+use manifest::trust::role::RoleName;
 use manifest::trust::trusted::TrustedSet;
 
 use crate::applier::metadata::Taken;
@@ -143,7 +144,8 @@ impl Network {
         trusted: TrustedSet,
     ) -> Result<Bundle, String> {
         let mut bundle = Bundle::new();
-        let mut refresh = Refresh::new(trusted, clock::wall(), vec![self.role.clone()]);
+        let mut refresh = Refresh::new(trusted, clock::wall(), vec![self.role.clone()])
+            .and_if_delegated(vec![RoleName::WORKGROUP]);
         while let Some(output) = refresh.poll() {
             let Output::Want { name, max_len } = output else { continue };
             let input = match mirror.metadata(&name, max_len).await {

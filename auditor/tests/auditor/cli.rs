@@ -3,7 +3,8 @@
 use std::fs;
 
 use crate::workgroup::{Workgroup, auditor, told, write_ticket};
-use manifest::admission::credential::{InstallationId, Role};
+use manifest::admission::credential::Role;
+use manifest::admission::installation::InstallationId;
 use manifest::audit::testing::SampleLog;
 use manifest::testing::{TestWorkgroup, key};
 use store::steps::Steps;

@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use manifest::admission::credential::{InstallationId, Role};
+use manifest::admission::credential::Role;
+use manifest::admission::installation::InstallationId;
 use manifest::audit::event::Event as LogEvent;
 use manifest::audit::exchange::{LogAnswer, LogRequest};
 use manifest::audit::testing::{SampleLog, story};

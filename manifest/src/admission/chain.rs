@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admission::credential::{Credential, DOMAIN, InstallationId, Role, SignedCredential};
+use crate::admission::credential::{Credential, DOMAIN, Role, SignedCredential};
+use crate::admission::installation::InstallationId;
 use crate::admission::issuer::{IssuerError, SignedIssuer};
 use crate::admission::limits::{CHAIN_BYTES, CLOCK_SKEW};
 use crate::admission::workgroup::{WorkgroupId, WorkgroupTrust};
@@ -117,6 +118,14 @@ pub enum CredentialError {
         /// The time of the check.
         now: UnixTime,
     },
+    /// The vendor has shut it out.
+    #[error("{what} is revoked: {why}")]
+    Revoked {
+        /// What is revoked.
+        what: String,
+        /// Why, as the vendor says.
+        why: String,
+    },
     /// It is dated in the future, beyond what clocks disagree.
     #[error("the credential is valid from {issued}, now is {now}; one of the clocks is wrong")]
     NotYet {
@@ -221,7 +230,7 @@ impl CredentialChain {
         if credential.expires <= now {
             return Err(CredentialError::Expired { expired: credential.expires, now });
         }
-        Ok(Member {
+        let member = Member {
             installation: credential.installation,
             peer_key: credential.peer_key,
             log_key: credential.log_key,
@@ -231,6 +240,14 @@ impl CredentialChain {
             issuer: issuer.issuer,
             // Whatever the credential says, nobody outlives his issuer.
             expires: credential.expires.min(issuer.expires),
-        })
+        };
+        let keys = [&member.peer_key, &member.log_key];
+        match trust.revoked().refuses(&member.issuer, &member.installation, keys, now) {
+            None => Ok(member),
+            Some(entry) => Err(CredentialError::Revoked {
+                what: entry.subject.to_string(),
+                why: entry.why.clone(),
+            }),
+        }
     }
 }

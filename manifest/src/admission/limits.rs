@@ -28,3 +28,9 @@ pub const CREDENTIAL_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How long an issuer lives when nothing else is asked for: tickets are printed and shipped.
 pub const ISSUER_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 60 * 60);
+
+/// Entries of a list of revocations: with their reasons at most 64 KiB.
+pub const REVOCATIONS: usize = 200;
+
+/// Characters of a revocation's reason.
+pub const REVOCATION_CHARS: usize = 100;

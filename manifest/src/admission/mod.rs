@@ -6,7 +6,9 @@
 
 pub mod chain;
 pub mod credential;
+pub mod installation;
 pub mod issuer;
 pub mod limits;
+pub mod revocation;
 pub mod ticket;
 pub mod workgroup;

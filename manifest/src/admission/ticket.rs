@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::admission::chain::CredentialChain;
-use crate::admission::credential::{Credential, InstallationId, Role, SignedCredential};
+use crate::admission::credential::{Credential, Role, SignedCredential};
+use crate::admission::installation::InstallationId;
 use crate::admission::issuer::{IssuerError, IssuerStatement, SignedIssuer};
 use crate::admission::limits::{TICKET_ADDRESSES, TICKET_BYTES};
 use crate::admission::workgroup::{WorkgroupId, WorkgroupTrust};

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::admission::limits::WORKGROUP_KEYS;
+use crate::admission::revocation::Revocations;
 use crate::content::{ContentId, NotAContentId};
 use crate::key::{BadSignature, PublicKey, Signature};
 
@@ -53,6 +54,7 @@ impl FromStr for WorkgroupId {
 pub struct WorkgroupTrust {
     id: WorkgroupId,
     keys: Vec<PublicKey>,
+    revoked: Revocations,
 }
 
 /// A root with no workgroup key, or with more than may overlap.
@@ -72,7 +74,19 @@ impl WorkgroupTrust {
         if keys.is_empty() || keys.len() > WORKGROUP_KEYS {
             return Err(WrongKeyCount { found: keys.len() });
         }
-        Ok(Self { id, keys })
+        Ok(Self { id, keys, revoked: Revocations::default() })
+    }
+
+    /// The same, with these members shut out.
+    #[must_use]
+    pub fn without(self, revoked: Revocations) -> Self {
+        Self { revoked, ..self }
+    }
+
+    /// Who is shut out.
+    #[must_use]
+    pub const fn revoked(&self) -> &Revocations {
+        &self.revoked
     }
 
     /// Which workgroup this is.

@@ -3,7 +3,7 @@
 //! Writer and reader share this one rule, so that a log that its writer
 //! accepted is one that every reader accepts.
 
-use crate::admission::credential::InstallationId;
+use crate::admission::installation::InstallationId;
 use crate::audit::checkpoint::origin;
 use crate::audit::entry::{Actor, Entry, EntryError};
 use crate::audit::event::{Event, TreeHead};

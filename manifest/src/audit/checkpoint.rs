@@ -4,7 +4,7 @@
 //! id. As the id is the hash of the log key, a checkpoint can be checked by
 //! whoever knows the key, and belongs to one log for ever.
 
-use crate::admission::credential::InstallationId;
+use crate::admission::installation::InstallationId;
 use crate::audit::event::TreeHead;
 use crate::audit::hash::LogHash;
 use crate::audit::note::{self, Note, NoteError};

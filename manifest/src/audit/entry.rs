@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::admission::credential::InstallationId;
+use crate::admission::installation::InstallationId;
 use crate::audit::event::Event;
 use crate::audit::hash::LogHash;
 use crate::audit::limits::LINE_BYTES;

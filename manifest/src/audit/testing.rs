@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::admission::credential::InstallationId;
+use crate::admission::installation::InstallationId;
 use crate::admission::workgroup::WorkgroupId;
 use crate::audit::chain::Chain;
 use crate::audit::checkpoint;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::admission::credential::InstallationId;
+use crate::admission::installation::InstallationId;
 use crate::audit::chain::{Chain, LinkError};
 use crate::audit::checkpoint::{Checkpoint, CheckpointError};
 use crate::audit::entry::{Entry, EntryError};

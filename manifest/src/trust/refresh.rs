@@ -103,6 +103,7 @@ pub struct Refresh {
     state: State,
     asked: bool,
     delegated: Vec<RoleName>,
+    optional: Vec<RoleName>,
     outputs: VecDeque<Output>,
 }
 
@@ -139,8 +140,16 @@ impl Refresh {
             state: State::Root { steps: 0 },
             asked: false,
             delegated,
+            optional: Vec::new(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Goes on to the files of the `optional` roles too, as far as the
+    /// top-level targets delegate to them.
+    #[must_use]
+    pub fn and_if_delegated(self, optional: Vec<RoleName>) -> Self {
+        Self { optional, ..self }
     }
 
     /// The next thing to do; `None` while an answer is due, or after the end.
@@ -285,22 +294,38 @@ impl Refresh {
         reference: UnixTime,
     ) -> Result<(), RefreshError> {
         self.state = State::Over;
-        let found = self.delegated.len();
+        let found = self.delegated.len() + self.optional.len();
         if found > DELEGATIONS {
             return Err(RefreshError::TooManyDelegations { found });
         }
         while self.trusted.has_named_targets(&role, superior(&role), reference) {
-            let Some(next) = self.delegated.get(begun) else {
+            let Some(next) = self.next_delegated(&mut begun) else {
                 self.outputs.push_back(Output::Done);
                 return Ok(());
             };
-            role = next.clone();
-            begun += 1;
+            role = next;
         }
         self.trusted.named(&role, reference)?;
         self.trusted.authority(&role, superior(&role))?;
         self.state = State::Targets { reference, role, begun };
         Ok(())
+    }
+}
+
+impl Refresh {
+    /// The delegated role that comes after the `begun` first ones.
+    fn next_delegated(&self, begun: &mut usize) -> Option<RoleName> {
+        loop {
+            let at = *begun;
+            *begun += 1;
+            if let Some(role) = self.delegated.get(at) {
+                return Some(role.clone());
+            }
+            let role = self.optional.get(at - self.delegated.len())?;
+            if self.trusted.authority(role, superior(role)).is_ok() {
+                return Some(role.clone());
+            }
+        }
     }
 }
 

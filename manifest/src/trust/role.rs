@@ -31,6 +31,9 @@ impl RoleName {
     /// Signs target files and delegations.
     pub const TARGETS: Self = Self(Cow::Borrowed("targets"));
 
+    /// Signs who is revoked; there is such a role once anybody was.
+    pub const WORKGROUP: Self = Self(Cow::Borrowed("workgroup"));
+
     /// Any name, such as one that a delegation gives.
     ///
     /// # Errors

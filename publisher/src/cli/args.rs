@@ -8,6 +8,7 @@ use manifest::name::{ChannelName, Platform, ProductName, ReleaseVersion};
 use manifest::release::limits::PROBE_SECONDS;
 
 use crate::cli::key_args::{Key, Repo, RootCommand};
+use crate::cli::revoke::Revoke;
 use crate::limits::BASES;
 
 /// Publish releases, and serve them to the machines that run them.
@@ -59,6 +60,11 @@ pub(crate) enum Command {
     Root {
         #[command(subcommand)]
         command: RootCommand,
+    },
+    /// Shut out a machine, a ticket, an issuer or a key
+    Revoke {
+        #[command(subcommand)]
+        command: Revoke,
     },
     /// Look after the repository
     Repo {

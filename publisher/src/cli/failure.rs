@@ -12,6 +12,7 @@ use crate::keys::KeysError;
 use crate::publish::PublishError;
 use crate::rebuild::RebuildError;
 use crate::release::ReleaseError;
+use crate::revoke::RevokeError;
 use crate::seed::credential::SeederCredentialError;
 use crate::seed::driver::SeedError;
 use crate::signers::SignersError;
@@ -128,6 +129,7 @@ fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
         SeedError: Home | Publish | Credential;
         SeederCredentialError: Keys | Issuers;
         SignersError: Publish | Keys | Proposal;
+        RevokeError: Home | Keys | Issuers | Publish;
         DiffError: Home | Release | Rebuild | Publish;
     }
     None

@@ -4,6 +4,7 @@ mod args;
 mod failure;
 mod key_args;
 mod keys;
+mod revoke;
 mod show;
 
 use std::ffi::OsString;
@@ -86,6 +87,7 @@ fn run(cli: Cli, relaunch: Option<Relaunch>) -> Result<(), Failure> {
         }
         Command::Key { command } => keys::run_key(common, command),
         Command::Root { command } => keys::run_root(common, command),
+        Command::Revoke { command } => revoke::run_revoke(common, command),
         Command::Repo { command: Repo::Status { json } } => run_status(common, json),
         Command::Repo { command: Repo::Refresh } => run_renew(common, &[KeyName::Timestamp]),
         Command::ApplyMeasured { job } => {

@@ -1,7 +1,8 @@
 //! The seeder's own credential, made from the home's keys.
 
 use manifest::admission::chain::{CredentialChain, CredentialError};
-use manifest::admission::credential::{Credential, InstallationId, Role, SignedCredential};
+use manifest::admission::credential::{Credential, Role, SignedCredential};
+use manifest::admission::installation::InstallationId;
 use manifest::admission::issuer::IssuerError;
 use manifest::key::SigningKey;
 use manifest::time::UnixTime;

@@ -273,12 +273,13 @@ impl<T: FnMut(Told)> Seeder<T> {
 
     /// Offers what the repository has now.
     async fn take_new(&mut self) -> Result<(), SeedError> {
-        let root = self.offer.trusted().root().version;
+        let trust = self.offer.workgroup()?;
         if let Err(error) = self.offer.refresh(now()) {
             tracing::warn!("the repository is not offered as it is: {error}");
         }
-        if self.offer.trusted().root().version != root {
-            self.handle.set_trust(self.offer.workgroup()?).await?;
+        let now_trusted = self.offer.workgroup()?;
+        if now_trusted != trust {
+            self.handle.set_trust(now_trusted).await?;
         }
         let shelf = Arc::clone(&self.shelf);
         let all = match tokio::task::spawn_blocking(move || shelf.all()).await? {

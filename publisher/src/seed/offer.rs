@@ -3,6 +3,7 @@
 //! Answers requests for metadata and words announcements. A repository that
 //! stops verifying changes nothing here: what was verified last is served on.
 
+use manifest::admission::revocation::{Revocations, RevocationsError};
 use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust, WrongKeyCount};
 use manifest::time::UnixTime;
 use manifest::trust::exchange::{Announcement, ExchangeError, MetadataRequest};
@@ -40,6 +41,9 @@ pub enum OfferError {
     /// Root names too many.
     #[error(transparent)]
     WrongKeyCount(#[from] WrongKeyCount),
+    /// What was signed about revocations is none.
+    #[error(transparent)]
+    Revocations(#[from] RevocationsError),
     /// The repository cannot be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -64,7 +68,8 @@ impl Offer {
     /// [`OfferError`]; what was verified until then is kept.
     pub fn refresh(&mut self, now: UnixTime) -> Result<bool, OfferError> {
         let before = self.timestamp_version();
-        let mut refresh = Refresh::new(self.trusted.clone(), now, self.roles.clone());
+        let mut refresh = Refresh::new(self.trusted.clone(), now, self.roles.clone())
+            .and_if_delegated(vec![RoleName::WORKGROUP]);
         let mut result = Ok(());
         while let Some(output) = refresh.poll() {
             let Output::Want { name, .. } = output else { continue };
@@ -91,12 +96,14 @@ impl Offer {
         &self.trusted
     }
 
-    /// Who may speak for the workgroup, by the root that is offered.
+    /// Who may speak for the workgroup, by the root that is offered, and who
+    /// is shut out.
     ///
     /// # Errors
     /// [`OfferError::NoWorkgroupKeys`], [`OfferError::WrongKeyCount`].
     pub fn workgroup(&self) -> Result<WorkgroupTrust, OfferError> {
-        Ok(WorkgroupTrust::new(self.workgroup, self.trusted.root().workgroup_keys()?)?)
+        let trust = WorkgroupTrust::new(self.workgroup, self.trusted.root().workgroup_keys()?)?;
+        Ok(trust.without(Revocations::of(&self.trusted)?))
     }
 
     /// Word of what is offered; `None` before anything is.

@@ -92,6 +92,13 @@ fn every_role_is_rotated_and_every_client_follows() {
     years.followed();
     years.vendor(&["renew", "--root"]).well();
     assert_eq!(years.followed(), 6);
+    // Nobody knows of revocations before there are any; then one more role.
+    let nobody = "00".repeat(32);
+    years.vendor(&["revoke", "machine", &nobody, "--why", "stolen"]).well();
+    assert_eq!(years.followed(), 6);
+    years.vendor(&["key", "rotate", "workgroup"]).well();
+    assert_eq!(years.followed(), 6);
+    years.vendor(&["revoke", "machine", &nobody]).refused(&["already"]);
 }
 
 #[test]

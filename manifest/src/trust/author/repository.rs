@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use crate::key::PublicKey;
 use crate::name::{ChannelName, Platform, ProductName, ReleaseNumber};
@@ -385,6 +385,21 @@ impl Repository {
         let role = RoleName::of_channel(product, channel);
         self.set_target(&role, path.clone(), target(manifest, patch))?;
         Ok(path)
+    }
+
+    /// Changes the members of a delegated role's file that TUF does not define.
+    ///
+    /// # Errors
+    /// [`EditError::NoSuchRole`].
+    pub fn edit_extra(
+        &mut self,
+        role: &RoleName,
+        edit: impl FnOnce(&mut Map<String, Value>),
+    ) -> Result<(), EditError> {
+        let page = self.channels.get_mut(role);
+        let page = page.ok_or_else(|| EditError::NoSuchRole { role: role.clone() })?;
+        edit(&mut page.content.extra);
+        Ok(())
     }
 
     /// Keeps only those of a channel's targets for which `keep` holds.
