@@ -107,12 +107,18 @@ impl Mirror {
         }
         // Only the first call installs it; that another was there already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("updraft-agent/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .build()
-            .map_err(MirrorError::Client)?;
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("updraft-agent/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT)
+                .read_timeout(SILENCE)
+        };
+        let client = match builder().build() {
+            // A bare machine has no certificates, and plain HTTP needs none.
+            Err(_) if base.starts_with("http://") => builder().tls_certs_only([]).build(),
+            client => client,
+        };
+        let client = client.map_err(MirrorError::Client)?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), way: Way::Http(client) })
     }
 
@@ -197,7 +203,8 @@ impl Mirror {
         };
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND | StatusCode::GONE => return Err(MirrorError::NotFound { url }),
+            // Stores that do not list their files say 403 for one they lack.
+            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => return Err(MirrorError::NotFound { url }),
             status => return Err(MirrorError::Status { url, status }),
         }
         if response.content_length().is_some_and(|length| length > allowed) {
