@@ -125,7 +125,7 @@ impl References<'_> {
             Some(va) => va,
             None => {
                 let truth = field.new_label(wanted);
-                let keep = wanted == old_value || !self.zones.is_new(truth);
+                let keep = C::WRITES && (wanted == old_value || !self.zones.is_new(truth));
                 if coder.bit(&mut class.unchanged, keep) {
                     return;
                 }

@@ -58,6 +58,11 @@ impl Scan<'_> {
     fn code(&self, bytes: &mut [u8], mut with: impl FnMut(&mut [u8], Field)) {
         let mut at = 0;
         while at + 6 <= bytes.len() {
+            let skipped = bytes[at..bytes.len() - 5].iter();
+            at += skipped.take_while(|byte| OPCODES[usize::from(**byte)] == 0).count();
+            if at + 6 > bytes.len() {
+                break;
+            }
             let (site, class) = match OPCODES[usize::from(bytes[at])] {
                 CALL => (at + 1, 0),
                 TWO_BYTES if bytes[at + 1] & 0xf0 == 0x80 => (at + 2, 1),

@@ -118,6 +118,8 @@ pub(crate) struct Zones {
     pub(crate) start: u64,
     /// Where zones begin in the old memory, in order, and which.
     by_va: Vec<(u64, usize)>,
+    /// Where the last one ends.
+    end: u64,
 }
 
 /// Zones that are not sound.
@@ -145,7 +147,8 @@ impl Zones {
         let mut by_va: Vec<(u64, usize)> =
             list.iter().enumerate().map(|(index, zone)| (zone.old.va, index)).collect();
         by_va.sort_unstable();
-        Self { list, start, by_va }
+        let end = list.iter().map(|zone| zone.old.va + zone.old.len).max().unwrap_or(0);
+        Self { list, start, by_va, end }
     }
 
     /// Codes all zones; a reader ignores `self`.
@@ -210,6 +213,10 @@ impl Zones {
     /// The zone in whose old place `va` is; its end counts.
     #[inline]
     pub(crate) fn of_old(&self, va: u64) -> Option<&Zone> {
+        // Most of what only looks like a reference leads nowhere near.
+        if va > self.end {
+            return None;
+        }
         let next = self.by_va.partition_point(|(start, _)| *start <= va);
         let (_, index) = *self.by_va.get(next.checked_sub(1)?)?;
         Some(&self.list[index]).filter(|zone| zone.old.holds(va))
