@@ -49,7 +49,7 @@ pub struct Options {
     pub kind: ReleaseKind,
     /// From how many earlier releases there shall be a patch.
     pub bases: usize,
-    /// How hard zstd works on pieces and deltas, 1 to 19.
+    /// How hard pieces and deltas are packed, 1 to 19.
     pub level: i32,
 }
 
