@@ -204,7 +204,9 @@ impl Mirror {
         match response.status() {
             StatusCode::OK => {}
             // Stores that do not list their files say 403 for one they lack.
-            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => return Err(MirrorError::NotFound { url }),
+            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => {
+                return Err(MirrorError::NotFound { url });
+            }
             status => return Err(MirrorError::Status { url, status }),
         }
         if response.content_length().is_some_and(|length| length > allowed) {

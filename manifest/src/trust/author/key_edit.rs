@@ -3,11 +3,13 @@
 //! Promises that no role is left that nobody could sign: changes are made
 //! together, and what they lead to is checked before it is taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::key::PublicKey;
+use crate::trust::author::repository::Repository;
 use crate::trust::authority::Authority;
+use crate::trust::delegation::{DelegatedRole, Delegates};
 use crate::trust::key::{Key, KeyId, id_of};
 use crate::trust::limits::KEYS;
 use crate::trust::role::RoleName;
@@ -97,16 +99,16 @@ impl fmt::Display for KeyEdit {
 }
 
 /// The keys of one role under the pen.
-pub(super) struct Pen<'a> {
-    pub(super) role: &'a RoleName,
-    pub(super) keyids: &'a mut Vec<KeyId>,
-    pub(super) threshold: &'a mut u64,
-    pub(super) keys: &'a mut BTreeMap<KeyId, Key>,
+struct Pen<'a> {
+    role: &'a RoleName,
+    keyids: &'a mut Vec<KeyId>,
+    threshold: &'a mut u64,
+    keys: &'a mut BTreeMap<KeyId, Key>,
 }
 
 impl Pen<'_> {
     /// Makes all of `edits`, or fails and may have made some.
-    pub(super) fn make(mut self, edits: &[KeyEdit]) -> Result<(), KeyEditError> {
+    fn make(mut self, edits: &[KeyEdit]) -> Result<(), KeyEditError> {
         edits.iter().try_for_each(|edit| self.make_one(edit))?;
         let keys = Authority::new(self.keyids, *self.threshold, self.keys).materials().len();
         if *self.threshold == 0 || *self.threshold > keys as u64 {
@@ -155,6 +157,31 @@ impl Pen<'_> {
     fn is_there(&self, key: &PublicKey) -> bool {
         let authority = Authority::new(self.keyids, 1, self.keys);
         authority.materials().into_iter().any(|material| material.ed25519() == Some(*key))
+    }
+}
+
+impl Repository {
+    /// Changes who signs a role, one of root's four or a channel's.
+    ///
+    /// # Errors
+    /// [`KeyEditError`]; nothing has changed then.
+    pub fn edit_keys(&mut self, role: &RoleName, edits: &[KeyEdit]) -> Result<(), KeyEditError> {
+        if role.is_top_level() {
+            let mut root = self.root.content.clone();
+            root.edit_keys(role, edits)?;
+            self.root.content = root;
+            return Ok(());
+        }
+        let no_such_role = || KeyEditError::NoSuchRole { role: role.clone() };
+        let mut delegations = self.targets.content.delegations.clone().ok_or_else(no_such_role)?;
+        let Delegates::Roles(roles) = &mut delegations.to else { return Err(no_such_role()) };
+        let listed = roles.iter_mut().find(|listed| listed.name == *role);
+        let DelegatedRole { keyids, threshold, .. } = listed.ok_or_else(no_such_role)?;
+        Pen { role, keyids, threshold, keys: &mut delegations.keys }.make(edits)?;
+        let used: BTreeSet<_> = roles.iter().flat_map(|role| role.keyids.iter().cloned()).collect();
+        delegations.keys.retain(|id, _| used.contains(id));
+        self.targets.content.delegations = Some(delegations);
+        Ok(())
     }
 }
 

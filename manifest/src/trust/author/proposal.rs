@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use crate::canonical;
 use crate::key::{PublicKey, SigningKey};
+use crate::time::UnixTime;
+use crate::trust::author::lifetimes::Lifetimes;
+use crate::trust::author::repository::{NewFile, Page, Repository};
 use crate::trust::authority::{Authority, BelowThreshold};
 use crate::trust::key::{KeyId, KeyMaterial};
 use crate::trust::role::{MetadataVersion, RoleName};
@@ -325,6 +328,31 @@ impl Proposal {
             signatures.map(|(id, sig)| json!({ "keyid": id.as_str(), "sig": sig })).collect();
         canonical::to_file(&json!({ "signatures": signatures, "signed": self.signed }))
             .expect("it was read from canonical JSON")
+    }
+}
+
+impl Repository {
+    /// The root under the pen as a proposal that others may sign.
+    ///
+    /// # Errors
+    /// [`ProposalError`], also if nothing was ever published.
+    pub fn propose_root(
+        &self,
+        now: UnixTime,
+        lifetimes: &Lifetimes,
+    ) -> Result<Proposal, ProposalError> {
+        let before = self.root.published.clone().ok_or(ProposalError::Nothing)?;
+        let after = Root { expires: now.after(lifetimes.root), ..self.root.content.clone() };
+        Proposal::new(before, after)
+    }
+
+    /// Takes a root that was signed elsewhere as the one in force; gives its
+    /// file, which must be public before anything that its keys sign.
+    pub fn adopt_root(&mut self, root: Verified<Root>) -> NewFile {
+        let name = RoleName::ROOT.versioned_file_name(root.version);
+        let file = NewFile { name, bytes: root.bytes().to_vec() };
+        self.root = Page::published(root);
+        file
     }
 }
 

@@ -12,10 +12,8 @@ use serde_json::{Map, Value};
 use crate::key::PublicKey;
 use crate::name::{ChannelName, Platform, ProductName, ReleaseNumber};
 use crate::time::UnixTime;
-use crate::trust::author::key_edit::{KeyEdit, KeyEditError, Pen};
 use crate::trust::author::keyring::{Keyring, SignError};
 use crate::trust::author::lifetimes::Lifetimes;
-use crate::trust::author::proposal::{Proposal, ProposalError};
 use crate::trust::author::role_keys::RoleKeys;
 use crate::trust::authority::Authority;
 use crate::trust::custom::{PatchTarget, ReleaseTarget, channel_pattern, patch_path, release_path};
@@ -222,52 +220,6 @@ impl Repository {
     /// Changes root; its version and expiry follow at publication.
     pub fn edit_root(&mut self, edit: impl FnOnce(&mut Root)) {
         edit(&mut self.root.content);
-    }
-
-    /// Changes who signs a role, one of root's four or a channel's.
-    ///
-    /// # Errors
-    /// [`KeyEditError`]; nothing has changed then.
-    pub fn edit_keys(&mut self, role: &RoleName, edits: &[KeyEdit]) -> Result<(), KeyEditError> {
-        if role.is_top_level() {
-            let mut root = self.root.content.clone();
-            root.edit_keys(role, edits)?;
-            self.root.content = root;
-            return Ok(());
-        }
-        let no_such_role = || KeyEditError::NoSuchRole { role: role.clone() };
-        let mut delegations = self.targets.content.delegations.clone().ok_or_else(no_such_role)?;
-        let Delegates::Roles(roles) = &mut delegations.to else { return Err(no_such_role()) };
-        let listed = roles.iter_mut().find(|listed| listed.name == *role);
-        let DelegatedRole { keyids, threshold, .. } = listed.ok_or_else(no_such_role)?;
-        Pen { role, keyids, threshold, keys: &mut delegations.keys }.make(edits)?;
-        let used: BTreeSet<_> = roles.iter().flat_map(|role| role.keyids.iter().cloned()).collect();
-        delegations.keys.retain(|id, _| used.contains(id));
-        self.targets.content.delegations = Some(delegations);
-        Ok(())
-    }
-
-    /// The root under the pen as a proposal that others may sign.
-    ///
-    /// # Errors
-    /// [`ProposalError`], also if nothing was ever published.
-    pub fn propose_root(
-        &self,
-        now: UnixTime,
-        lifetimes: &Lifetimes,
-    ) -> Result<Proposal, ProposalError> {
-        let before = self.root.published.clone().ok_or(ProposalError::Nothing)?;
-        let after = Root { expires: now.after(lifetimes.root), ..self.root.content.clone() };
-        Proposal::new(before, after)
-    }
-
-    /// Takes a root that was signed elsewhere as the one in force; gives its
-    /// file, which must be public before anything that its keys sign.
-    pub fn adopt_root(&mut self, root: Verified<Root>) -> NewFile {
-        let name = RoleName::ROOT.versioned_file_name(root.version);
-        let file = NewFile { name, bytes: root.bytes().to_vec() };
-        self.root = Page::published(root);
-        file
     }
 
     /// Lets `keys` sign a channel of a product, in place of those that did.
