@@ -78,7 +78,7 @@ fn measure(old: &Path, new: &Path, machines: u8) -> Result<(), String> {
     println!(
         "bytes a machine: {} from the seeder, {} from peers, {} from its own disk",
         sum(|g| g.origin),
-        sum(|g| g.peers),
+        sum(|g| g.from_peers),
         sum(|g| g.disk)
     );
     println!("agent RSS peak: {}", memory(&cast, "VmHWM:"));

@@ -20,9 +20,11 @@ pub struct Glimpse {
     /// Bytes that its last update took from the vendor's seeders.
     pub origin: u64,
     /// Bytes that it took from other machines.
-    pub peers: u64,
+    pub from_peers: u64,
     /// Bytes that were on its disk already.
     pub disk: u64,
+    /// Members that it is connected to.
+    pub peers: u64,
     /// For each object under way: its length, and which blocks are here.
     pub objects: BTreeMap<String, Holding>,
 }
@@ -55,8 +57,9 @@ impl Glimpse {
             version: text(&status["installed"]["version"]),
             bad: bad.filter_map(|bad| text(&bad["release"]["version"])).collect(),
             origin: number("origin"),
-            peers: number("peers"),
+            from_peers: number("peers"),
             disk: number("disk"),
+            peers: status["peers"].as_u64().unwrap_or(0),
             objects,
         }
     }

@@ -156,6 +156,8 @@ fn audited(cast: &mut Cast) -> Result<(), String> {
     cast.stop(last);
     println!("   {}", audit::doctor(cast, last)?);
     cast.start(last).map_err(|error| error.to_string())?;
+    let met = |glimpses: &[Glimpse]| glimpses[last].peers > 0;
+    watch(cast, &mut Table::silent(), "seeds", "its machine to meet the others", met)?;
     audit::collect(cast, &home)?;
     let fleet = audit::fleet(cast, &home)?;
     print_indented(&fleet);

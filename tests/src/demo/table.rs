@@ -15,16 +15,22 @@ pub(super) struct Table {
     terminal: bool,
     lines_drawn: usize,
     last: Option<Instant>,
+    silent: bool,
 }
 
 impl Table {
     pub(super) fn new() -> Self {
-        Self { terminal: io::stdout().is_terminal(), lines_drawn: 0, last: None }
+        Self { terminal: io::stdout().is_terminal(), lines_drawn: 0, last: None, silent: false }
+    }
+
+    /// A table that shows nothing: for short waits.
+    pub(super) const fn silent() -> Self {
+        Self { terminal: false, lines_drawn: 0, last: None, silent: true }
     }
 
     /// Shows the machines as they are; `vendor` says how the vendor is.
     pub(super) fn show(&mut self, machines: &[Machine], glimpses: &[Glimpse], vendor: &str) {
-        if !self.terminal && self.last.is_some_and(|last| last.elapsed() < SELDOM) {
+        if self.silent || !self.terminal && self.last.is_some_and(|last| last.elapsed() < SELDOM) {
             return;
         }
         self.draw(machines, glimpses, vendor);
@@ -76,7 +82,7 @@ fn lines(machines: &[Machine], glimpses: &[Glimpse], vendor: &str) -> Vec<String
             glimpse.version.as_deref().unwrap_or("-"),
             &glimpse.progress().map(bar).unwrap_or_default(),
             &bytes(glimpse.origin),
-            &bytes(glimpse.peers),
+            &bytes(glimpse.from_peers),
             &bytes(glimpse.disk),
         ]));
     }
