@@ -24,6 +24,8 @@ pub struct Written {
     pub channel: Option<ChannelName>,
     /// `platform`.
     pub platform: Option<Platform>,
+    /// `allow-example-keys`: whether keys that everyone has are welcome.
+    pub allow_example_keys: Option<bool>,
     /// `[network]`.
     pub network: WrittenNetwork,
     /// `[update]`.
@@ -65,6 +67,8 @@ pub struct Config {
     pub channel: ChannelName,
     /// What releases must run on.
     pub platform: Platform,
+    /// Whether keys that everyone has are welcome.
+    pub allow_example_keys: bool,
     /// Multiaddresses to listen on.
     pub listen: Vec<String>,
     /// Multiaddresses to dial beside those of the ticket.
@@ -193,6 +197,7 @@ impl Written {
             into: top.take("into")?,
             channel: top.take("channel")?,
             platform: top.take("platform")?,
+            allow_example_keys: top.take("allow-example-keys")?,
             network: WrittenNetwork {
                 listen: network.take("listen")?,
                 peers: network.take("peers")?,
@@ -216,6 +221,7 @@ impl Written {
             into: self.into.or(below.into),
             channel: self.channel.or(below.channel),
             platform: self.platform.or(below.platform),
+            allow_example_keys: self.allow_example_keys.or(below.allow_example_keys),
             network: WrittenNetwork {
                 listen: self.network.listen.or(below.network.listen),
                 peers: self.network.peers.or(below.network.peers),
@@ -268,6 +274,7 @@ impl Written {
             into,
             channel: self.channel.unwrap_or_else(|| "stable".parse().expect("a plain name")),
             platform: self.platform.unwrap_or_else(this_platform),
+            allow_example_keys: self.allow_example_keys.unwrap_or(false),
             listen: self.network.listen.unwrap_or_else(listen),
             peers: self.network.peers.unwrap_or_default(),
             mirrors,
@@ -289,15 +296,21 @@ pub fn this_platform() -> Platform {
 
 /// The text of the file that `join` writes.
 #[must_use]
-pub fn first_config(into: &Path, channel: Option<&ChannelName>, platform: &Platform) -> String {
+pub fn first_config(
+    into: &Path,
+    channel: Option<&ChannelName>,
+    platform: &Platform,
+    allow_example_keys: bool,
+) -> String {
     let text = |value: &str| Value::String(value.to_owned()).to_string();
     let channel = channel.map_or("stable", ChannelName::as_str);
     format!(
         "# The installation that this agent keeps; docs/agent.md has all keys.\n\
-         into = {}\nchannel = {}\nplatform = {}\n",
+         into = {}\nchannel = {}\nplatform = {}\n{}",
         text(&into.to_string_lossy()),
         text(channel),
         text(platform.as_str()),
+        if allow_example_keys { "allow-example-keys = true\n" } else { "" },
     )
 }
 
@@ -372,9 +385,12 @@ mod tests {
     fn what_join_writes_is_read_back() {
         let platform: Platform = "linux-x86_64".parse().unwrap();
         let into = Path::new("/opt/it's \"here\"");
-        let text = first_config(into, None, &platform);
+        let text = first_config(into, None, &platform, true);
         let path = Path::new("/h/config.toml");
         let config = Written::parse(&text, path).unwrap().decide(path).unwrap();
         assert_eq!((config.into.as_path(), config.channel.as_str()), (into, "stable"));
+        assert!(config.allow_example_keys);
+        let text = first_config(into, None, &platform, false);
+        assert!(!Written::parse(&text, path).unwrap().decide(path).unwrap().allow_example_keys);
     }
 }

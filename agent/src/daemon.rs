@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use manifest::admission::guide::statement_in;
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::audit::entry::Actor;
 use manifest::audit::event::{Event, Traffic};
+use manifest::trust::bundle::Bundle;
+use manifest::trust::role::MetadataVersion;
 use store::disk::DiskError;
 use store::installed::Report;
 use store::lock::{HomeLock, LockError};
@@ -23,7 +26,7 @@ use crate::config::Config;
 use crate::control::api::{Bytes, CheckRequest, Expiries, Refusal, Status, TransferView, Verified};
 use crate::control::server::{self, Command};
 use crate::home::Home;
-use crate::identity::{Identity, IdentityError, workgroup_trust};
+use crate::identity::{Identity, IdentityError};
 use crate::join::host;
 use crate::limits::{COMMANDS, ONCE_PATIENCE};
 use crate::mirror::{Mirror, MirrorError};
@@ -79,6 +82,9 @@ pub struct Daemon {
     subject: Subject,
     identity: Identity,
     trust: WorkgroupTrust,
+    allow_example_keys: bool,
+    /// The root that others are led to.
+    root: MetadataVersion,
     network: Arc<Network>,
     swarm: Swarming,
     machine: Machine,
@@ -106,7 +112,13 @@ impl Daemon {
         let into = config.into.clone();
         let (mut applier, kept) =
             Applier::open(&home, &into, subject.clone(), &identity, Steps::free())?;
-        let trust = workgroup_trust(identity.workgroup(), applier.trusted())?;
+        let trust = WorkgroupTrust::of(identity.workgroup(), applier.trusted())
+            .map_err(IdentityError::from)?
+            .with_example_keys(config.allow_example_keys);
+        applier.allow_example_keys(config.allow_example_keys);
+        tell_unread(&trust);
+        let guide = applier.guide();
+        let root = guide.version();
         // A credential that cannot be renewed keeps us out of the swarm, not
         // from mirrors.
         let renewed = identity.renew(&trust, clock::wall());
@@ -129,7 +141,7 @@ impl Daemon {
         let authority = Authority::new(applier);
         let objects = Objects::open(&home.objects(), config.cache_bytes)?;
         let shelf = Arc::new(Shelf::new(authority.clone(), objects));
-        let swarm = Swarming::start(&home, &config, &identity, &trust)?;
+        let swarm = Swarming::start(&home, &config, &identity, (&trust, guide))?;
         let mirrors = config.mirrors.iter().chain(&identity.ticket.mirrors);
         let mirrors = mirrors.map(|base| Mirror::new(base)).collect::<Result<Vec<_>, _>>()?;
         let places = (into.clone(), home.dir().to_owned());
@@ -157,6 +169,8 @@ impl Daemon {
             subject,
             identity,
             trust,
+            allow_example_keys: config.allow_example_keys,
+            root,
             network,
             swarm,
             machine,
@@ -241,17 +255,24 @@ impl Daemon {
         }
     }
 
-    /// Follows root's workgroup keys and the list of the revoked, and renews
-    /// the credential in time.
+    /// Follows what is signed about the workgroup's keys, its issuers and the
+    /// revoked, and renews the credential in time.
     async fn renew(&mut self) {
-        let trusted = self.network.authority.ask(|applier| applier.trusted().clone()).await;
-        match workgroup_trust(self.identity.workgroup(), &trusted) {
-            Ok(trust) if trust != self.trust => {
-                self.swarm.set_trust(trust.clone()).await;
-                self.trust = trust;
+        let workgroup = self.identity.workgroup();
+        let asked = self.network.authority.ask(move |applier| {
+            (WorkgroupTrust::of(workgroup, applier.trusted()), applier.guide())
+        });
+        match asked.await {
+            (Ok(trust), guide) => {
+                let trust = trust.with_example_keys(self.allow_example_keys);
+                if (&trust, guide.version()) != (&self.trust, self.root) {
+                    tell_unread(&trust);
+                    self.root = guide.version();
+                    self.swarm.set_trust(trust.clone(), guide).await;
+                    self.trust = trust;
+                }
             }
-            Ok(_) => {}
-            Err(error) => {
+            (Err(error), _) => {
                 tracing::warn!(error = %cause(&error), "root's workgroup is not followed")
             }
         }
@@ -288,8 +309,30 @@ impl Daemon {
                     self.input(Input::Check).await;
                 }
             }
+            News::Guided(files) => self.guided(files).await,
             News::Behind => self.input(Input::Check).await,
             News::Damaged => self.input(Input::Damaged).await,
+        }
+    }
+
+    /// Follows roots that somebody handed over who could not be admitted, and
+    /// what the vendor says now of our issuer: with both we are let in again.
+    async fn guided(&mut self, files: Bundle) {
+        let statement = statement_in(&files);
+        let now = clock::wall();
+        // There is nothing but roots in it, so the refresh stops behind them.
+        let _ = self.network.authority.ask(move |applier| applier.take_metadata(&files, now)).await;
+        self.renew().await;
+        let Some(statement) = statement else { return };
+        match self.identity.take_statement(statement, &self.trust, now) {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::info!("the vendor's newer word on our issuer was taken");
+                self.renew().await;
+            }
+            Err(error) => {
+                tracing::warn!(error = %cause(&error), "the newer ticket cannot be kept")
+            }
         }
     }
 
@@ -385,6 +428,13 @@ impl Daemon {
             closed_log,
             ..at_rest
         }
+    }
+}
+
+/// Says so if some of what was signed about members is beyond this program.
+fn tell_unread(trust: &WorkgroupTrust) {
+    if let Some(why) = trust.unread() {
+        tracing::warn!(why, "not all that is signed about members is understood");
     }
 }
 

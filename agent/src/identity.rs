@@ -6,14 +6,12 @@ use std::time::Duration;
 use manifest::admission::chain::{CredentialChain, CredentialError, Member};
 use manifest::admission::credential::Role;
 use manifest::admission::installation::InstallationId;
+use manifest::admission::issuer::SignedIssuer;
 use manifest::admission::limits::TICKET_BYTES;
-use manifest::admission::revocation::{Revocations, RevocationsError};
 use manifest::admission::ticket::{Ticket, TicketError};
-use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust, WrongKeyCount};
+use manifest::admission::workgroup::{NoWorkgroup, WorkgroupId, WorkgroupTrust};
 use manifest::key::SigningKey;
 use manifest::time::UnixTime;
-use manifest::trust::root::NoWorkgroupKeys;
-use manifest::trust::trusted::TrustedSet;
 use store::atomic;
 use store::disk::{DiskError, read_bounded};
 use store::keyfile::{self, KeyFileError};
@@ -34,6 +32,7 @@ pub struct Identity {
     /// What admits it.
     pub chain: CredentialChain,
     credential: PathBuf,
+    ticket_path: PathBuf,
 }
 
 /// An identity that cannot be used.
@@ -64,32 +63,12 @@ pub enum IdentityError {
         /// What is wrong with it.
         source: CredentialError,
     },
-    /// Root names no workgroup.
+    /// Root does not say who speaks for the workgroup.
     #[error(transparent)]
-    Root(#[from] NoWorkgroupKeys),
-    /// Root names too many workgroup keys.
-    #[error(transparent)]
-    Keys(#[from] WrongKeyCount),
-    /// What was signed about revocations is none.
-    #[error(transparent)]
-    Revocations(#[from] RevocationsError),
+    Workgroup(#[from] NoWorkgroup),
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
-}
-
-/// What a member believes: the workgroup `id`, whose keys root names, without
-/// those who are revoked.
-///
-/// # Errors
-/// [`IdentityError`] if root names no key, or too many, or what was signed is
-/// no list of revocations.
-pub fn workgroup_trust(
-    id: WorkgroupId,
-    trusted: &TrustedSet,
-) -> Result<WorkgroupTrust, IdentityError> {
-    let trust = WorkgroupTrust::new(id, trusted.root().workgroup_keys()?)?;
-    Ok(trust.without(Revocations::of(trusted)?))
 }
 
 impl Identity {
@@ -104,13 +83,13 @@ impl Identity {
         let (ticket_path, credential) = (home.ticket(), home.credential());
         let ticket = read_bounded(&ticket_path, TICKET_BYTES as u64)?.unwrap_or_default();
         let ticket = Ticket::parse(&ticket)
-            .map_err(|source| IdentityError::Ticket { path: ticket_path, source })?;
+            .map_err(|source| IdentityError::Ticket { path: ticket_path.clone(), source })?;
         let chain = read_bounded(&credential, CREDENTIAL_FILE_BYTES)?.unwrap_or_default();
         let chain = CredentialChain::parse(&chain)
             .map_err(|source| IdentityError::Credential { path: credential.clone(), source })?;
         let peer_key = keyfile::read(&home.peer_key())?;
         let log_key = keyfile::read(&home.log_key())?;
-        Ok(Self { peer_key, log_key, ticket, chain, credential })
+        Ok(Self { peer_key, log_key, ticket, chain, credential, ticket_path })
     }
 
     /// The installation's id.
@@ -135,8 +114,29 @@ impl Identity {
             .map_err(|source| IdentityError::Credential { path: self.credential.clone(), source })
     }
 
+    /// Takes what the vendor says now of the ticket's issuer in place of what
+    /// the ticket says, where that does not hold any more, and makes it
+    /// durable; says whether it did.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; the ticket is then as it was.
+    pub fn take_statement(
+        &mut self,
+        newer: SignedIssuer,
+        trust: &WorkgroupTrust,
+        now: UnixTime,
+    ) -> Result<bool, IdentityError> {
+        let Some(ticket) = self.ticket.with_newer(newer, trust, now) else { return Ok(false) };
+        let wrong = |source| IdentityError::Ticket { path: self.ticket_path.clone(), source };
+        let text = ticket.encode().map_err(wrong)?;
+        atomic::write(&self.ticket_path, text.as_bytes(), 0o600, &Steps::free())?;
+        self.ticket = ticket;
+        Ok(true)
+    }
+
     /// Signs a new credential with the ticket, if the old one does not admit
-    /// any more or ends soon, and makes it durable; says who it admits then.
+    /// any more, ends soon, or shows less than the vendor says of its issuer
+    /// now, and makes it durable; says who it admits then.
     ///
     /// # Errors
     /// [`IdentityError`]; the old credential stays.
@@ -146,7 +146,8 @@ impl Identity {
         now: UnixTime,
     ) -> Result<Option<Member>, IdentityError> {
         let good = self.member(trust, now);
-        if good.is_ok_and(|member| member.expires > now.after(RENEW_BEFORE)) {
+        let newest = self.chain.issuer == *self.ticket.statement(trust);
+        if newest && good.is_ok_and(|member| member.expires > now.after(RENEW_BEFORE)) {
             return Ok(None);
         }
         let path = || self.credential.clone();

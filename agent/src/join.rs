@@ -10,7 +10,7 @@ use manifest::admission::chain::Member;
 use manifest::admission::credential::Role;
 use manifest::admission::limits::TICKET_BYTES;
 use manifest::admission::ticket::{Ticket, TicketError};
-use manifest::admission::workgroup::WorkgroupId;
+use manifest::admission::workgroup::{NoWorkgroup, WorkgroupId, WorkgroupTrust};
 use manifest::audit::entry::Actor;
 use manifest::audit::event::Event;
 use manifest::example_keys::{self, ExampleKey};
@@ -34,7 +34,7 @@ use crate::audit::{AuditError, AuditLog};
 use crate::clock;
 use crate::config::{ConfigError, Written, first_config};
 use crate::home::Home;
-use crate::identity::{IdentityError, workgroup_trust};
+use crate::identity::IdentityError;
 use crate::update::state::Remembered;
 
 /// What to join with.
@@ -196,7 +196,9 @@ pub fn join(home: &Home, options: &Options, now: UnixTime) -> Result<Joined, Joi
     } else {
         first_root
     };
-    let trust = workgroup_trust(fingerprint, &trusted)?;
+    let trust = WorkgroupTrust::of(fingerprint, &trusted)
+        .map_err(IdentityError::from)?
+        .with_example_keys(options.allow_example_keys);
     let wrong = |source| JoinError::Ticket { path: options.ticket.clone(), source };
     ticket.verify(&trust, Role::Member, now).map_err(wrong)?;
     // What stands in the way is found before anything is written.
@@ -218,7 +220,12 @@ pub fn join(home: &Home, options: &Options, now: UnixTime) -> Result<Joined, Joi
         }
     }
     if !home.config().exists() {
-        let text = first_config(&into, options.channel.as_ref(), &options.platform);
+        let text = first_config(
+            &into,
+            options.channel.as_ref(),
+            &options.platform,
+            options.allow_example_keys,
+        );
         atomic::write(&home.config(), text.as_bytes(), 0o644, &Steps::free())?;
     }
 
@@ -249,7 +256,8 @@ pub fn join(home: &Home, options: &Options, now: UnixTime) -> Result<Joined, Joi
 
 /// Refuses a ticket that rests on a key that everyone has.
 fn refuse_example_keys(ticket: &Ticket, root: &Root) -> Result<(), JoinError> {
-    let workgroup = root.workgroup_keys().map_err(IdentityError::from)?;
+    let workgroup =
+        root.workgroup_keys().map_err(NoWorkgroup::from).map_err(IdentityError::from)?;
     let issuer = ticket.issuer_key.public();
     let signing = root.keys.values().filter_map(Key::material);
     let signing = signing.filter_map(|material| material.ed25519());

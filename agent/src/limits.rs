@@ -71,10 +71,10 @@ pub const MIRROR_TRIES: usize = 2;
 /// Reasons that a failed transfer names.
 pub const REASONS: usize = 4;
 
-/// Peers that a refresh asks.
+/// Peers that a refresh asks at once.
 pub const REFRESH_PEERS: usize = 3;
 
-/// Mirrors that a refresh asks.
+/// Mirrors that a refresh asks at once.
 pub const REFRESH_MIRRORS: usize = 4;
 
 /// How long one source of metadata may take.
@@ -95,8 +95,8 @@ pub const NEWS: usize = 64;
 /// Bytes of the file that keeps members' addresses.
 pub const PEERS_FILE_BYTES: u64 = 64 << 10;
 
-/// Members whose addresses are kept.
-pub const REMEMBERED_PEERS: usize = 32;
+/// Addresses of members that are kept, to find them when every server is down.
+pub const REMEMBERED_ADDRESSES: usize = 64;
 
 /// Objects from members that wait to be kept.
 pub const ARRIVALS: usize = 16;

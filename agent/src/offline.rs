@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::audit::verify::{self, Fault, Verified as VerifiedLog};
 use manifest::key::PublicKey;
 use manifest::time::UnixTime;
@@ -18,7 +19,7 @@ use crate::applier::{Applier, ApplyError};
 use crate::config::Config;
 use crate::control::api::{Expiries, Status, Verified};
 use crate::home::Home;
-use crate::identity::{Identity, IdentityError, workgroup_trust};
+use crate::identity::{Identity, IdentityError};
 use crate::update::decision::Subject;
 use crate::update::machine::{Machine, RollBackError};
 use crate::update::messages::{Input, Output};
@@ -86,7 +87,9 @@ pub fn status(home: &Home, config: &Config, now: UnixTime) -> Result<Status, Off
     let kept: Remembered = Journal::at(&home.state(), Steps::free()).load()?.unwrap_or_default();
     let files = TrustedFiles::open(&home.trusted(), Steps::free())?.load()?;
     let trusted = TrustedSet::load(&files)?;
-    let trust = workgroup_trust(identity.workgroup(), &trusted)?;
+    let trust = WorkgroupTrust::of(identity.workgroup(), &trusted)
+        .map_err(IdentityError::from)?
+        .with_example_keys(config.allow_example_keys);
     let credential = identity.member(&trust, now).ok().map(|member| member.expires);
     let expires = Expiries::of(&trusted, &subject, credential);
     Ok(Status::at_rest(subject, identity.installation(), config.into.clone(), kept, expires))

@@ -9,7 +9,7 @@ use manifest::admission::credential::Role;
 use manifest::admission::issuer::{IssuerStatement, SignedIssuer};
 use manifest::admission::limits::{CREDENTIAL_LIFE, ISSUER_LIFE};
 use manifest::admission::ticket::Ticket;
-use manifest::admission::workgroup::WorkgroupId;
+use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust};
 use manifest::audit::event::ReleaseRef;
 use manifest::content::ContentId;
 use manifest::key::SigningKey;
@@ -362,7 +362,7 @@ impl Origin {
     pub(crate) async fn start(vendor: &Vendor) -> Self {
         let ticket = vendor.ticket_for(Role::Seeder, Vec::new());
         let trusted = vendor.trusted();
-        let workgroup = crate::identity::workgroup_trust(ticket.workgroup(), &trusted);
+        let workgroup = WorkgroupTrust::of(ticket.workgroup(), &trusted);
         let workgroup = workgroup.unwrap();
         let (log_key, peer_key) = (key(200), key(201));
         let now = clock::wall();

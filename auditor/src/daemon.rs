@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 
 use manifest::admission::chain::Member;
 use manifest::admission::credential::Role;
+use manifest::admission::guide::statement_in;
 use manifest::admission::installation::InstallationId;
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::audit::exchange::{LogAnswer, LogRequest};
 use manifest::key::PublicKey;
+use manifest::trust::bundle::Bundle;
 use manifest::trust::exchange::Announcement;
+use manifest::trust::limits::BUNDLE_BYTES;
 use swarm::ask::Topic;
 use swarm::event::{Event, Events};
 use swarm::handle::{AskError, Handle, Stopped, Verdict};
@@ -102,6 +105,7 @@ pub async fn run(home: Home, options: Options) -> Result<Summary, RunError> {
         bootstrap,
         dns_sd: options.dns_sd,
         role: SwarmRole::Auditor,
+        guide: roots::guide(&home)?,
         // It holds no objects.
         upload_bytes_per_second: Some(0),
         ..SwarmOptions::new(
@@ -211,11 +215,14 @@ impl Daemon {
                 self.collector.handle(Instant::now(), Input::Went { peer });
             }
             Event::Announcement { id, from, bytes } => {
-                // We keep no metadata but root, so we cannot vouch for it.
+                // We keep no channel's metadata, so we cannot vouch for it.
                 self.handle.verdict(id, Verdict::Ignore).await?;
                 if Announcement::decode(&bytes).is_ok() {
                     self.follow_roots(from);
                 }
+            }
+            Event::Guided { files } => {
+                self.tasks.spawn(follow(Arc::clone(&self.home), files));
             }
             Event::Refused { address, why, .. } => debug!("{address}: {why}"),
             Event::Misbehaved { peer, why, .. } => warn!("peer {peer} misbehaved: {why}"),
@@ -249,8 +256,11 @@ impl Daemon {
             Done::Judged { installation, judged } => self.judged(now, installation, judged),
             Done::Followed(Ok(None)) => {}
             Done::Followed(Ok(Some(trust))) => {
-                info!("the workgroup's root was replaced by a newer one");
-                self.handle.set_trust(trust).await?;
+                info!("newer word on the workgroup is believed");
+                match roots::guide(&self.home) {
+                    Ok(guide) => self.handle.set_trust(trust, guide).await?,
+                    Err(error) => error!("cannot follow the workgroup's root: {error}"),
+                }
                 self.renew().await?;
             }
             Done::Followed(Err(error)) => error!("cannot follow the workgroup's root: {error}"),
@@ -358,9 +368,10 @@ impl Daemon {
             let Ok(answer) = handle.ask(peer, Topic::Metadata, request).await else {
                 return Done::Followed(Ok(None));
             };
-            let followed =
-                tokio::task::spawn_blocking(move || roots::follow(&home, &answer, clock::now()));
-            Done::Followed(followed.await.unwrap_or(Ok(None)))
+            match Bundle::decode(&answer, BUNDLE_BYTES) {
+                Ok(files) => follow(home, files).await,
+                Err(_) => Done::Followed(Ok(None)),
+            }
         });
     }
 
@@ -383,6 +394,19 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Believes what can be believed of `files`, and of the word on our issuer.
+async fn follow(home: Arc<Home>, files: Bundle) -> Done {
+    let followed = tokio::task::spawn_blocking(move || {
+        let newer = roots::follow(&home, &files, clock::now())?;
+        let taken = match statement_in(&files) {
+            Some(statement) => home.take_statement(statement, clock::now())?,
+            None => false,
+        };
+        if taken && newer.is_none() { home.trust().map(Some) } else { Ok(newer) }
+    });
+    Done::Followed(followed.await.unwrap_or(Ok(None)))
 }
 
 /// An error and its causes in one line.

@@ -3,22 +3,23 @@
 //! ```text
 //! ticket.json   the ticket it joined with; written last, so it means "joined"
 //! keys/         peer.pem and log.pem
-//! trusted/      root.json
+//! trusted/      root.json and its predecessors, and what is signed about members
 //! logs/         see `vault`
 //! lock          held while `run` runs
+//! allow-example-keys   only where keys that everyone has are welcome
 //! ```
 
 use std::path::{Path, PathBuf};
 
 use manifest::admission::chain::{CredentialChain, CredentialError, Member};
 use manifest::admission::credential::Role;
+use manifest::admission::issuer::SignedIssuer;
 use manifest::admission::limits::TICKET_BYTES;
 use manifest::admission::ticket::{Ticket, TicketError};
-use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust, WrongKeyCount};
+use manifest::admission::workgroup::{NoWorkgroup, WorkgroupId, WorkgroupTrust};
 use manifest::example_keys::{self, ExampleKey};
 use manifest::key::SigningKey;
 use manifest::time::UnixTime;
-use manifest::trust::root::NoWorkgroupKeys;
 use manifest::trust::rules::TrustError;
 use manifest::trust::trusted::TrustedSet;
 use store::atomic;
@@ -98,12 +99,9 @@ pub enum HomeError {
     /// The root in the ticket or the home cannot be trusted.
     #[error("its root cannot be trusted")]
     Root(#[from] TrustError),
-    /// The root names no workgroup keys.
+    /// Root does not say who speaks for the workgroup.
     #[error(transparent)]
-    NoWorkgroupKeys(#[from] NoWorkgroupKeys),
-    /// The root names too many workgroup keys.
-    #[error(transparent)]
-    WrongKeyCount(#[from] WrongKeyCount),
+    NoWorkgroup(#[from] NoWorkgroup),
     /// A key that everyone has stands where a secret one must.
     #[error(transparent)]
     ExampleKey(#[from] ExampleKey),
@@ -137,8 +135,7 @@ impl HomeError {
                 | Self::OtherFingerprint { .. }
                 | Self::OtherWorkgroup { .. }
                 | Self::Root(_)
-                | Self::NoWorkgroupKeys(_)
-                | Self::WrongKeyCount(_)
+                | Self::NoWorkgroup(_)
                 | Self::ExampleKey(_)
                 | Self::Credential(_)
         )
@@ -153,11 +150,6 @@ pub fn read_ticket(path: &Path) -> Result<Ticket, HomeError> {
     let bytes = read_bounded(path, TICKET_BYTES as u64)?;
     let bytes = bytes.ok_or_else(|| HomeError::NoTicket { path: path.to_owned() })?;
     Ok(Ticket::parse(&bytes)?)
-}
-
-/// The trust in a workgroup that a root's bytes give, and whose root it is.
-fn trust_in(id: WorkgroupId, root: &TrustedSet) -> Result<WorkgroupTrust, HomeError> {
-    Ok(WorkgroupTrust::new(id, root.root().workgroup_keys()?)?)
 }
 
 impl Home {
@@ -177,7 +169,7 @@ impl Home {
             return Err(HomeError::OtherFingerprint { expected, found });
         }
         let root = TrustedSet::from_root(&ticket.root)?;
-        let trust = trust_in(found, &root)?;
+        let trust = WorkgroupTrust::of(found, &root)?;
         if !options.allow_example_keys {
             example_keys::refuse(&ticket.issuer_key.public())?;
             trust.keys().iter().try_for_each(example_keys::refuse)?;
@@ -193,6 +185,9 @@ impl Home {
             Ok(_) => {}
             Err(HomeError::NotJoined { .. }) => home.prepare(ticket)?,
             Err(error) => return Err(error),
+        }
+        if options.allow_example_keys {
+            atomic::write(&home.example_path(), b"", 0o600, &Steps::free())?;
         }
         let text = ticket.encode()?;
         atomic::write(&home.ticket_path(), text.as_bytes(), 0o600, &Steps::free())?;
@@ -211,7 +206,9 @@ impl Home {
                 keyfile::create(&keys.join(name), &SigningKey::from_seed(&seed))?;
             }
         }
-        Ok(self.trusted()?.persist("root.json", &ticket.root)?)
+        let trusted = self.trusted()?;
+        trusted.persist("1.root.json", &ticket.root)?;
+        Ok(trusted.persist("root.json", &ticket.root)?)
     }
 
     /// Opens the home in `dir`.
@@ -233,6 +230,11 @@ impl Home {
         Self { dir: dir.to_owned() }
     }
 
+    /// There if keys that everyone has are welcome.
+    fn example_path(&self) -> PathBuf {
+        self.dir.join("allow-example-keys")
+    }
+
     fn ticket_path(&self) -> PathBuf {
         self.dir.join("ticket.json")
     }
@@ -252,13 +254,28 @@ impl Home {
         Ok(TrustedFiles::open(&self.dir.join("trusted"), Steps::free())?)
     }
 
-    /// The workgroup, by the newest root that is trusted.
+    /// The workgroup, by the newest metadata that is trusted.
     ///
     /// # Errors
     /// [`HomeError`].
     pub fn trust(&self) -> Result<WorkgroupTrust, HomeError> {
         let id = self.ticket()?.workgroup();
-        trust_in(id, &TrustedSet::load(&self.trusted()?.load()?)?)
+        let trust = WorkgroupTrust::of(id, &TrustedSet::load(&self.trusted()?.load()?)?)?;
+        let trust = trust.with_example_keys(self.example_path().exists());
+        trust.keys().iter().try_for_each(|key| trust.refuse_example(key))?;
+        Ok(trust)
+    }
+
+    /// Takes what the vendor says now of the ticket's issuer in place of what
+    /// the ticket says, where that does not hold any more; says whether it did.
+    ///
+    /// # Errors
+    /// [`HomeError`]; the ticket is then as it was.
+    pub fn take_statement(&self, newer: SignedIssuer, now: UnixTime) -> Result<bool, HomeError> {
+        let (ticket, trust) = (self.ticket()?, self.trust()?);
+        let Some(ticket) = ticket.with_newer(newer, &trust, now) else { return Ok(false) };
+        atomic::write(&self.ticket_path(), ticket.encode()?.as_bytes(), 0o600, &Steps::free())?;
+        Ok(true)
     }
 
     /// Admits this auditor anew: the ticket is at hand, so its credential is

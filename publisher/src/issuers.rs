@@ -5,14 +5,14 @@
 
 use manifest::admission::credential::Role;
 use manifest::admission::issuer::{IssuerError, IssuerStatement, SignedIssuer};
+use manifest::admission::issuers::{Issuers, IssuersError as ListError};
 use manifest::admission::limits::{CREDENTIAL_LIFE, ISSUER_LIFE};
 use manifest::admission::revocation::{Revocations, RevocationsError, Subject};
-use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust, WrongKeyCount};
+use manifest::admission::workgroup::{NoWorkgroup, WorkgroupId, WorkgroupTrust};
 use manifest::content::ContentId;
 use manifest::key::{PublicKey, SigningKey};
 use manifest::time::UnixTime;
 use manifest::trust::role::RoleName;
-use manifest::trust::root::NoWorkgroupKeys;
 use std::path::Path;
 use store::repository::RepositoryError;
 use store::steps::Steps;
@@ -50,12 +50,12 @@ pub enum IssuersError {
     /// The repository has no first root.
     #[error("the repository has no 1.root.json")]
     NoRoot,
-    /// Root names no workgroup key.
+    /// Root does not say who speaks for the workgroup.
     #[error(transparent)]
-    NoWorkgroupKeys(#[from] NoWorkgroupKeys),
-    /// Root names too many.
+    NoWorkgroup(#[from] NoWorkgroup),
+    /// What was signed about issuers is none.
     #[error(transparent)]
-    WrongKeyCount(#[from] WrongKeyCount),
+    List(#[from] ListError),
     /// What was signed about revocations is none.
     #[error(transparent)]
     Revocations(#[from] RevocationsError),
@@ -154,7 +154,9 @@ impl Issuer {
             credential_seconds: CREDENTIAL_LIFE.as_secs(),
             expires: now.after(ISSUER_LIFE),
         };
-        let signed = SignedIssuer::sign(&statement, &keys.read(&KeyName::Workgroup)?)?;
+        let newest = trust.keys().last().expect("a workgroup has a key");
+        let signed =
+            SignedIssuer::sign(&statement, &keys.read_public(&KeyName::Workgroup, newest)?)?;
         write_note(&path, &signed, &Steps::free())?;
         Ok((key, signed))
     }
@@ -168,18 +170,20 @@ pub fn first_root(home: &Home) -> Result<Vec<u8>, IssuersError> {
     home.repository(Steps::free())?.metadata("1.root.json")?.ok_or(IssuersError::NoRoot)
 }
 
-/// The home's workgroup, who speaks for it, and who is shut out.
+/// The home's workgroup: who speaks for it, what is said of its issuers, and
+/// who is shut out.
 ///
 /// # Errors
 /// [`IssuersError`].
 pub fn workgroup(home: &Home) -> Result<WorkgroupTrust, IssuersError> {
     let id = WorkgroupId::of_first_root(&first_root(home)?);
     let metadata = read_metadata(&home.repository(Steps::free())?)?;
-    let trust = WorkgroupTrust::new(id, metadata.root().workgroup_keys()?)?;
-    let file = metadata.targets(&RoleName::WORKGROUP);
-    let revoked =
-        file.map_or_else(|| Ok(Revocations::default()), |file| Revocations::read(&file.extra));
-    Ok(trust.without(revoked?))
+    let trust =
+        WorkgroupTrust::new(id, metadata.root().workgroup_keys().map_err(NoWorkgroup::from)?);
+    let trust = trust.map_err(NoWorkgroup::from)?;
+    let Some(file) = metadata.targets(&RoleName::WORKGROUP) else { return Ok(trust) };
+    let (revoked, issuers) = (Revocations::read(&file.extra)?, Issuers::read(&file.extra)?);
+    Ok(trust.without(revoked).with_issuers(&issuers))
 }
 
 fn is_revoked(trust: &WorkgroupTrust, issuer: &PublicKey, now: UnixTime) -> bool {

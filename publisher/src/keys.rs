@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manifest::example_keys::{self, ExampleKey};
-use manifest::key::SigningKey;
+use manifest::key::{PublicKey, SigningKey};
 use manifest::name::{ChannelName, ProductName};
 use manifest::trust::key::id_of;
 use store::disk::{self, DiskError};
@@ -96,6 +96,16 @@ pub enum KeysError {
         /// Which of the example keys it is.
         source: ExampleKey,
     },
+    /// Its private half is elsewhere.
+    #[error("the {name} key {public} is not in {}", dir.display())]
+    NotHere {
+        /// What it is for.
+        name: KeyName,
+        /// Its public half.
+        public: PublicKey,
+        /// Where it should be.
+        dir: PathBuf,
+    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
@@ -109,18 +119,47 @@ impl Keys {
         Self { dir, allow_example_keys, ask: Arc::new(|_| Ok(None)) }
     }
 
+    /// Whether keys that everyone has are welcome.
+    #[must_use]
+    pub const fn allows_example_keys(&self) -> bool {
+        self.allow_example_keys
+    }
+
     /// The same, with somebody to ask for passphrases.
     #[must_use]
     pub fn asking(self, ask: Arc<AskPassphrase>) -> Self {
         Self { ask, ..self }
     }
 
-    /// The key called `name`.
+    /// The key called `name`; of several the one without a label.
     ///
     /// # Errors
     /// [`KeysError`].
     pub fn read(&self, name: &KeyName) -> Result<SigningKey, KeysError> {
-        self.read_file(name, &self.path(name))
+        let plain = self.path(name);
+        if !plain.exists()
+            && let Ok(files) = self.files(name)
+            && let Some(labelled) = files.first()
+        {
+            // One that was rotated bears a label.
+            return self.read_file(name, labelled);
+        }
+        self.read_file(name, &plain)
+    }
+
+    /// The key called `name` whose public half is `public`.
+    ///
+    /// # Errors
+    /// [`KeysError`], [`KeysError::NotHere`] if there is none.
+    pub fn read_public(&self, name: &KeyName, public: &PublicKey) -> Result<SigningKey, KeysError> {
+        for file in self.files(name)? {
+            let key = self.read_file(name, &file)?;
+            if key.public() == *public {
+                return Ok(key);
+            }
+        }
+        let (name, dir) = (name.clone(), self.dir.clone());
+        Err(KeysError::NotHere { name, public: *public, dir })
     }
 
     /// Every key of the role called `name` that is here.

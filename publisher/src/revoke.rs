@@ -8,17 +8,12 @@ use manifest::admission::issuer::SignedIssuer;
 use manifest::admission::revocation::{Revocation, Revocations, RevocationsError, Subject};
 use manifest::key::PublicKey;
 use manifest::time::UnixTime;
-use manifest::trust::author::repository::EditError;
-use manifest::trust::author::role_keys::RoleKeys;
-use manifest::trust::role::RoleName;
 
 use crate::home::{Home, HomeError, read_note};
 use crate::issuers::{IssuersError, workgroup};
-use crate::keys::{KeyName, KeysError};
+use crate::keys::KeysError;
 use crate::publish::{PublishError, Session};
-
-/// What the role `workgroup` may speak of: no target at all, in practice.
-const PATHS: &str = "workgroup/*";
+use crate::workgroup_file::{self, WorkgroupFileError};
 
 /// Somebody who could not be revoked.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +27,9 @@ pub enum RevokeError {
     /// An issuer's statement cannot be read.
     #[error(transparent)]
     Issuers(#[from] IssuersError),
-    /// The role cannot be delegated.
+    /// The file of members cannot be edited.
     #[error(transparent)]
-    Edit(#[from] EditError),
+    File(#[from] WorkgroupFileError),
     /// The list does not take it.
     #[error(transparent)]
     List(#[from] RevocationsError),
@@ -48,8 +43,7 @@ pub enum RevokeError {
 /// # Errors
 /// [`RevokeError::List`].
 pub fn list(session: &Session) -> Result<Revocations, RevokeError> {
-    let file = session.metadata().targets(&RoleName::WORKGROUP);
-    Ok(file.map_or_else(|| Ok(Revocations::default()), |file| Revocations::read(&file.extra))?)
+    Ok(Revocations::read(&workgroup_file::extra(session))?)
 }
 
 /// Revokes `subject`, and makes that public.
@@ -72,19 +66,7 @@ pub fn revoke(
     let entry = Revocation { subject, until, why };
     let mut revoked = list(session)?;
     revoked.add(entry.clone(), now)?;
-    let mut names = vec![KeyName::Revocation, KeyName::Snapshot, KeyName::Timestamp];
-    if session.metadata().targets(&RoleName::WORKGROUP).is_none() {
-        let keys = session.keys();
-        let key = match keys.has(&KeyName::Revocation) {
-            true => keys.read(&KeyName::Revocation)?,
-            false => keys.generate(&KeyName::Revocation)?,
-        };
-        let signers = RoleKeys::one(key.public());
-        let paths = vec![PATHS.to_owned()];
-        session.metadata_mut().delegate_to(RoleName::WORKGROUP, paths, &signers)?;
-        names.push(KeyName::Targets);
-    }
-    session.metadata_mut().edit_extra(&RoleName::WORKGROUP, |extra| revoked.write(extra))?;
+    let names = workgroup_file::edit(session, |extra| revoked.write(extra))?;
     session.publish(&names, Vec::new(), None, now)?;
     Ok(entry)
 }

@@ -277,7 +277,7 @@ fn a_seeder_offers_what_was_published_since() {
     let home = vendor.home();
     let repository = home.repository(Steps::free()).unwrap();
     let root = repository.metadata("1.root.json").unwrap().unwrap();
-    let mut offer = Offer::new(repository, home.channel_roles()).unwrap();
+    let mut offer = Offer::new(repository, home.channel_roles(), false).unwrap();
     assert!(offer.announcement().is_none());
     assert!(offer.refresh(NOW).unwrap());
     assert!(!offer.refresh(NOW).unwrap());

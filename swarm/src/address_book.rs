@@ -231,6 +231,14 @@ impl AddressBook {
         }
     }
 
+    /// Something has changed that may open doors: all who failed are tried
+    /// again at once.
+    pub fn hurry(&mut self, now: Instant) {
+        for place in self.places.values_mut().filter(|place| place.failures > 0) {
+            (place.due, place.pause) = (place.due.min(now), FIRST_PAUSE);
+        }
+    }
+
     /// A dial led nowhere, or to ourselves.
     pub fn failed(&mut self, now: Instant, dial: DialId, ourselves: bool) {
         let Some(id) = self.dials.remove(&dial) else { return };

@@ -1,5 +1,5 @@
-//! Questions to one peer and their answers: metadata, logs, credentials,
-//! addresses. Each topic is a protocol of its own, under the workgroup's name.
+//! Questions to one peer and their answers: metadata, logs, addresses. Each
+//! topic is a protocol of its own, under the workgroup's name.
 
 use std::io;
 use std::time::Duration;
@@ -16,8 +16,6 @@ pub enum Topic {
     Metadata,
     /// Entries of a log; auditors only.
     Log,
-    /// A renewed credential.
-    Credential,
     /// Where other members may be met.
     Peers,
 }
@@ -30,13 +28,12 @@ const AT_ONCE: usize = 8;
 
 impl Topic {
     /// Every topic there is.
-    pub const ALL: [Self; 4] = [Self::Metadata, Self::Log, Self::Credential, Self::Peers];
+    pub const ALL: [Self; 3] = [Self::Metadata, Self::Log, Self::Peers];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Metadata => "metadata",
             Self::Log => "log",
-            Self::Credential => "credential",
             Self::Peers => "peers",
         }
     }
@@ -53,7 +50,7 @@ impl Topic {
         match self {
             Self::Metadata => 4 * 1024 * 1024,
             Self::Log => 2 * 1024 * 1024,
-            Self::Credential | Self::Peers => 64 * 1024,
+            Self::Peers => 64 * 1024,
         }
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use manifest::admission::chain::Member;
 use manifest::content::ContentId;
 use manifest::key::PublicKey;
+use manifest::trust::bundle::Bundle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ask::Topic;
@@ -31,6 +32,13 @@ pub enum Event {
         dialled: bool,
         /// Why.
         why: String,
+    },
+    /// Somebody who could not be admitted, or could not admit us, handed over
+    /// what may lead us back: roots, and the vendor's word on our issuer. Not
+    /// to be believed before it is verified.
+    Guided {
+        /// The files.
+        files: Bundle,
     },
     /// The last connection to a member is gone.
     Gone {

@@ -2,7 +2,11 @@
 //!
 //! The dialer shows its credential first; the listener shows its own only to
 //! a dialer that it has let in; a last word from the dialer opens the
-//! connection. Whoever is refused is told why. Knows nothing of transports.
+//! connection. Whoever is refused is told why. Where one of the two was away
+//! for long, the other leads it back (see [`guidance`]). Knows nothing of
+//! transports.
+
+pub(crate) mod guidance;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,9 +18,14 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::PeerId;
 use libp2p::identity;
 use manifest::admission::chain::{CredentialChain, CredentialError, Member};
+use manifest::admission::guide::Guide;
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::key::PublicKey;
 use manifest::time::UnixTime;
+use manifest::trust::bundle::Bundle;
+use tokio::sync::mpsc;
+
+use crate::gate::guidance::Guidance;
 
 /// The longest frame of the exchange, its two bytes of length included.
 const FRAME_BYTES: usize = 4096;
@@ -44,6 +53,7 @@ struct State {
     trust: WorkgroupTrust,
     chain: Arc<[u8]>,
     members: HashMap<PeerId, Admitted>,
+    guidance: Guidance,
 }
 
 /// Who was let in, and on which word.
@@ -101,8 +111,20 @@ impl Gate {
         chain: Vec<u8>,
         clock: impl Fn() -> UnixTime + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let state = State { trust, chain: chain.into(), members: HashMap::new() };
+        let (members, guidance) = Default::default();
+        let state = State { trust, chain: chain.into(), members, guidance };
         Arc::new(Self { clock: Box::new(clock), state: Mutex::new(state) })
+    }
+
+    /// What others hand us so that we find back; to be asked for once.
+    #[must_use]
+    pub fn guided(&self) -> mpsc::Receiver<Bundle> {
+        self.state().guidance.listen()
+    }
+
+    /// Leads others back with `guide` from now on.
+    pub fn set_guide(&self, guide: Guide) {
+        self.state().guidance.set(guide);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -200,13 +222,13 @@ impl Gate {
     {
         let chain = Arc::clone(&self.state().chain);
         send(stream, &[&chain]).await?;
-        let answer = welcome(&receive(stream).await?)?;
+        let answer = self.welcome(stream).await?;
         match self.judge(&answer, peer) {
             Ok(member) => {
                 send(stream, &[&[WELCOME]]).await?;
                 Ok(member)
             }
-            Err(error) => Err(turn_away(stream, error).await),
+            Err(error) => Err(self.turn_away(stream, peer, &answer, error).await),
         }
     }
 
@@ -220,10 +242,73 @@ impl Gate {
             Ok(member) => {
                 let chain = Arc::clone(&self.state().chain);
                 send(stream, &[&[WELCOME], &chain]).await?;
-                welcome(&receive(stream).await?)?;
+                self.welcome(stream).await?;
                 Ok(member)
             }
-            Err(error) => Err(turn_away(stream, error).await),
+            Err(error) => Err(self.turn_away(stream, peer, &shown, error).await),
+        }
+    }
+
+    /// Tells the other side, which showed `chain`, why it is refused, and waits
+    /// until it has heard; leads it back, or us, if one of us was away.
+    async fn turn_away<S>(
+        &self,
+        stream: &mut S,
+        peer: PeerId,
+        chain: &[u8],
+        error: AdmissionError,
+    ) -> AdmissionError
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let refusal = matches!(error, AdmissionError::Refused(_));
+        let may_be_guided = refusal && self.knew(chain, peer);
+        let version = if may_be_guided { self.state().guidance.version() } else { 0 };
+        let mut reason = error.to_string();
+        while reason.len() > REASON_BYTES {
+            reason.pop();
+        }
+        let refused = send(stream, &[&[REFUSED], &version.to_be_bytes(), reason.as_bytes()]).await;
+        if refused.is_ok() && may_be_guided {
+            // Whoever cannot be led, or will not be, is refused all the same.
+            let _ = self.lead(stream).await;
+        } else if refused.is_ok() {
+            // Closing at once could overtake the reason.
+            let _ = tokio::time::timeout(LINGER, stream.read(&mut [0])).await;
+        }
+        error
+    }
+
+    /// Whether a chain that does not hold is one of somebody who was a member.
+    fn knew(&self, chain: &[u8], peer: PeerId) -> bool {
+        let workgroup = self.trust().id();
+        let chain = CredentialChain::parse(chain).ok();
+        chain.zip(public_key(&peer)).is_some_and(|(chain, key)| chain.claims(workgroup, &key))
+    }
+
+    /// What follows the byte of welcome; a refusal is an error, after we were
+    /// led as far as the other side could lead us.
+    async fn welcome<S>(&self, stream: &mut S) -> Result<Vec<u8>, AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let answer = receive(stream).await?;
+        match answer.split_first() {
+            Some((&WELCOME, rest)) => Ok(rest.to_vec()),
+            Some((&REFUSED, rest)) if rest.len() >= 8 => {
+                let (version, reason) = rest.split_at(8);
+                let version = u64::from_be_bytes(version.try_into().expect("it was split there"));
+                if version != 0 {
+                    let _ = self.follow(stream, version).await;
+                }
+                let reason = String::from_utf8_lossy(&reason[..reason.len().min(REASON_BYTES)]);
+                let reason = reason.chars().filter(|c| !c.is_control()).collect();
+                Err(AdmissionError::RefusedByThem { reason })
+            }
+            other => Err(AdmissionError::Frame {
+                expected: "0 or 1",
+                found: other.map_or("nothing".to_owned(), |(byte, _)| byte.to_string()),
+            }),
         }
     }
 
@@ -232,38 +317,6 @@ impl Gate {
         let trust = self.trust();
         let chain = CredentialChain::parse(chain)?;
         Ok((chain.verify(&trust, &key, self.now())?, chain))
-    }
-}
-
-/// Tells the other side why it is refused, and waits until it has heard.
-async fn turn_away<S>(stream: &mut S, error: AdmissionError) -> AdmissionError
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut reason = error.to_string();
-    while reason.len() > REASON_BYTES {
-        reason.pop();
-    }
-    if send(stream, &[&[REFUSED], reason.as_bytes()]).await.is_ok() {
-        // Closing at once could overtake the reason.
-        let _ = tokio::time::timeout(LINGER, stream.read(&mut [0])).await;
-    }
-    error
-}
-
-/// What follows the byte of welcome; a refusal is an error.
-fn welcome(answer: &[u8]) -> Result<Vec<u8>, AdmissionError> {
-    match answer.split_first() {
-        Some((&WELCOME, rest)) => Ok(rest.to_vec()),
-        Some((&REFUSED, reason)) => {
-            let reason = String::from_utf8_lossy(&reason[..reason.len().min(REASON_BYTES)]);
-            let reason = reason.chars().filter(|c| !c.is_control()).collect();
-            Err(AdmissionError::RefusedByThem { reason })
-        }
-        other => Err(AdmissionError::Frame {
-            expected: "0 or 1",
-            found: other.map_or("nothing".to_owned(), |(byte, _)| byte.to_string()),
-        }),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use manifest::admission::chain::Member;
+use manifest::admission::guide::Guide;
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::content::ContentId;
 use manifest::key::PublicKey;
@@ -203,7 +204,7 @@ pub(crate) enum Command {
     },
     Cancel(u64),
     Provide(Bytes),
-    SetTrust(WorkgroupTrust),
+    SetTrust(WorkgroupTrust, Guide),
     SetChain(Vec<u8>),
     Peers(oneshot::Sender<Vec<PeerInfo>>),
     Progress(oneshot::Sender<Vec<ObjectProgress>>),
@@ -320,13 +321,13 @@ impl Handle {
         Ok(self.command(Command::Provide(bytes)).await?)
     }
 
-    /// Believes other workgroup keys from now on; who does not hold under them
-    /// is let go.
+    /// Believes other workgroup keys from now on, and leads those back who do
+    /// not know them yet; who does not hold under them is let go.
     ///
     /// # Errors
     /// [`Stopped`].
-    pub async fn set_trust(&self, trust: WorkgroupTrust) -> Result<(), Stopped> {
-        self.command(Command::SetTrust(trust)).await
+    pub async fn set_trust(&self, trust: WorkgroupTrust, guide: Guide) -> Result<(), Stopped> {
+        self.command(Command::SetTrust(trust, guide)).await
     }
 
     /// Shows a renewed credential chain from now on.

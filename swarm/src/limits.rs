@@ -133,3 +133,12 @@ pub const MAX_EXCHANGED_PEERS: usize = 32;
 
 /// Members learned from one peer.
 pub const MAX_PEERS_FROM_ONE: usize = 64;
+
+/// How often others are led back, and we by others, within [`GUIDES_WITHIN`].
+pub const MAX_GUIDES: usize = 16;
+
+/// See [`MAX_GUIDES`].
+pub const GUIDES_WITHIN: Duration = Duration::from_secs(10);
+
+/// Ways back that wait for the program.
+pub const GUIDED_AT_ONCE: usize = 4;

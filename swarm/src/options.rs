@@ -1,5 +1,6 @@
 //! What a node needs to take part.
 
+use manifest::admission::guide::Guide;
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::key::SigningKey;
 
@@ -26,6 +27,8 @@ pub struct Options {
     pub chain: Vec<u8>,
     /// What we believe.
     pub trust: WorkgroupTrust,
+    /// What leads those back who were away for long.
+    pub guide: Guide,
     /// Multiaddresses to listen on, such as `/ip4/0.0.0.0/udp/0/quic-v1`.
     pub listen: Vec<String>,
     /// Multiaddresses to begin with, with or without `/p2p/…`: the ticket's,
@@ -46,11 +49,12 @@ pub struct Options {
 impl Options {
     /// The least: listens nowhere, knows nobody, shares without limit.
     #[must_use]
-    pub const fn new(identity: SigningKey, chain: Vec<u8>, trust: WorkgroupTrust) -> Self {
+    pub fn new(identity: SigningKey, chain: Vec<u8>, trust: WorkgroupTrust) -> Self {
         Self {
             identity,
             chain,
             trust,
+            guide: Guide::default(),
             listen: Vec::new(),
             bootstrap: Vec::new(),
             dns_sd: false,

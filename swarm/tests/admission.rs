@@ -95,7 +95,7 @@ async fn members_whose_keys_are_believed_no_more_are_let_go() {
     let other = TestWorkgroup::new(3).workgroup_key.public();
     let trust =
         manifest::admission::workgroup::WorkgroupTrust::new(group.trust.id(), vec![other]).unwrap();
-    one.handle.set_trust(trust).await.unwrap();
+    one.handle.set_trust(trust, manifest::admission::guide::Guide::default()).await.unwrap();
     let gone = |event| match event {
         Event::Gone { peer } => Some(peer),
         _ => None,

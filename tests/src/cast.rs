@@ -147,6 +147,14 @@ impl Cast {
     /// # Errors
     /// If it cannot be started.
     pub fn start(&mut self, index: usize) -> Result<(), ProgramError> {
+        self.start_with(index, &[])
+    }
+
+    /// Starts machine number `index` with these arguments beside the usual.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_with(&mut self, index: usize, more: &[&str]) -> Result<(), ProgramError> {
         let machine = &mut self.machines[index];
         let mut args = vec!["run".to_owned(), "--no-dns-sd".to_owned()];
         for address in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"] {
@@ -154,6 +162,7 @@ impl Cast {
         }
         args.extend(["--poll".to_owned(), "5".to_owned()]);
         let rate = self.upload.map(|rate| rate.to_string());
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
         args.extend(rate.into_iter().flat_map(|rate| ["--upload-limit".to_owned(), rate]));
         let log = self.stage.join(format!("{}.log", machine.name));
         let daemon = self.programs.daemon(Program::Agent, &machine.home, &args, &log)?;

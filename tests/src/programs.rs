@@ -28,7 +28,17 @@ pub fn end_with_parent_if_asked() {
 #[derive(Debug, Clone)]
 pub struct Programs {
     executable: PathBuf,
+    /// libfaketime, and how much later it is for the programs, as it is told.
+    clock: Option<(PathBuf, String)>,
 }
+
+/// Where distributions put libfaketime.
+const LIBFAKETIME: [&str; 4] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib64/faketime/libfaketimeMT.so.1",
+    "/usr/lib/faketime/libfaketimeMT.so.1",
+];
 
 /// One of the three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +90,26 @@ impl Programs {
     /// The programs within `executable`, a build of `updraft-demo`.
     #[must_use]
     pub const fn within(executable: PathBuf) -> Self {
-        Self { executable }
+        Self { executable, clock: None }
+    }
+
+    /// The same programs, for which it is so many `days` ago; nothing where
+    /// libfaketime is not installed.
+    #[must_use]
+    pub fn days_ago(&self, days: u32) -> Option<Self> {
+        self.with_clock(format!("-{days}d"))
+    }
+
+    /// The same programs, for which it is so many `days` later; nothing where
+    /// libfaketime is not installed.
+    #[must_use]
+    pub fn days_ahead(&self, days: u32) -> Option<Self> {
+        self.with_clock(format!("+{days}d"))
+    }
+
+    fn with_clock(&self, shift: String) -> Option<Self> {
+        let library = LIBFAKETIME.iter().map(PathBuf::from).find(|path| path.exists())?;
+        Some(Self { clock: Some((library, shift)), ..self.clone() })
     }
 
     /// A command that starts `program`, whose state is under `home`.
@@ -89,6 +118,11 @@ impl Programs {
         let mut command = Command::new(&self.executable);
         command.arg(program.name()).arg("--home").arg(home);
         command.env(END_WITH_PARENT, "1").stdin(Stdio::null());
+        if let Some((library, shift)) = &self.clock {
+            command.env("LD_PRELOAD", library).env("FAKETIME", shift);
+            // What waits goes by the other clock, which nobody sets.
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         command
     }
 

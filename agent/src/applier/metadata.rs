@@ -3,8 +3,10 @@
 //! It runs its own refresh over whatever files it is handed. Each file is
 //! durable before the next is looked at, and before anything rests on it.
 
+use manifest::admission::guide::Guide;
 use manifest::audit::entry::Actor;
 use manifest::audit::event::Event;
+use manifest::example_keys::{self, ExampleKey};
 use manifest::time::UnixTime;
 use manifest::trust::bundle::Bundle;
 use manifest::trust::refresh::{Input, Output, Refresh, RefreshError};
@@ -29,6 +31,9 @@ pub enum MetadataError {
     /// A file does not verify, or is missing.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
+    /// It lets a key sign that everyone has.
+    #[error("the metadata cannot be trusted: {0}")]
+    Example(#[from] ExampleKey),
     /// What was verified cannot be kept or told.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -70,6 +75,14 @@ impl Applier {
                     outcome = refresh.handle(input);
                 }
                 Some(Output::Persist { name, bytes }) => {
+                    if !self.allow_example_keys {
+                        // Neither believed nor kept: what was before stays.
+                        refresh
+                            .trusted()
+                            .public_keys()
+                            .iter()
+                            .try_for_each(example_keys::refuse)?;
+                    }
                     let root = refresh.trusted().root().version;
                     if let Err(error) = self.persist(&name, root, &bytes) {
                         break Err(error);
@@ -104,6 +117,12 @@ impl Applier {
             self.files.persist(&RoleName::ROOT.versioned_file_name(root), bytes)?;
         }
         Ok(self.files.persist(name, bytes)?)
+    }
+
+    /// What leads those to the present root who know an older one.
+    #[must_use]
+    pub fn guide(&self) -> Guide {
+        Guide::to(self.trusted.root().version, |version| self.root(version))
     }
 
     /// The bytes of an older root, to lead others along the chain.

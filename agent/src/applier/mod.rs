@@ -50,6 +50,7 @@ pub struct Applier {
     journal: Journal<Remembered>,
     files: TrustedFiles,
     trusted: TrustedSet,
+    allow_example_keys: bool,
     manifests: Objects,
 }
 
@@ -154,10 +155,16 @@ impl Applier {
             journal,
             files,
             trusted,
+            allow_example_keys: false,
             // Only manifests of what is installed are here: none gives way.
             manifests: Objects::open(&home.manifests(), u64::MAX)?,
         };
         Ok((applier, remembered))
+    }
+
+    /// Whether metadata may name keys that everyone has; at first it may not.
+    pub const fn allow_example_keys(&mut self, allow: bool) {
+        self.allow_example_keys = allow;
     }
 
     /// What is installed is an installation of this.

@@ -99,6 +99,7 @@ impl Answers {
                     self.serve(object, offset, len, reply).await;
                 }
                 Event::Withdrawn { object } => self.members.withdrawn(&object),
+                Event::Guided { files } => tell(&self.news, News::Guided(files)),
                 Event::Misbehaved { peer, why, banned } => {
                     tracing::warn!(%peer, %why, banned, "a member did wrong");
                     if banned {
@@ -166,9 +167,8 @@ impl Answers {
                     drop(permit);
                 });
             }
-            // Credentials are renewed by tickets; addresses the swarm itself
-            // gives. Dropping the reply refuses.
-            Topic::Log | Topic::Credential | Topic::Peers => {}
+            // Addresses the swarm itself gives. Dropping the reply refuses.
+            Topic::Log | Topic::Peers => {}
         }
     }
 

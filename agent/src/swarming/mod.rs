@@ -10,8 +10,10 @@ pub mod members;
 use std::sync::Arc;
 
 use manifest::admission::chain::{CredentialError, Member};
+use manifest::admission::guide::Guide;
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::audit::event::Event;
+use manifest::trust::bundle::Bundle;
 use store::atomic;
 use store::disk::read_bounded;
 use store::steps::Steps;
@@ -24,7 +26,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::home::Home;
 use crate::identity::Identity;
-use crate::limits::{NEWS, PEERS_FILE_BYTES, REMEMBERED_PEERS};
+use crate::limits::{NEWS, PEERS_FILE_BYTES, REMEMBERED_ADDRESSES};
 use crate::network::Network;
 use crate::network::fetch::cause;
 use crate::network::peers::{Partial, Peers};
@@ -43,7 +45,7 @@ pub enum SwarmError {
 }
 
 /// What members brought about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// Newer metadata was announced, verified, and is believed.
     Metadata,
@@ -51,6 +53,9 @@ pub enum News {
     Behind,
     /// A member was met.
     Met,
+    /// Somebody who cannot be admitted, or cannot admit us, handed over what
+    /// may lead us back.
+    Guided(Bundle),
     /// Installed files that should be served differ from the manifest.
     Damaged,
 }
@@ -75,13 +80,14 @@ impl Swarming {
         home: &Home,
         config: &Config,
         identity: &Identity,
-        trust: &WorkgroupTrust,
+        (trust, guide): (&WorkgroupTrust, Guide),
     ) -> Result<Self, SwarmError> {
         let known = config.peers.iter().chain(&identity.ticket.addresses).cloned();
         let options = Options {
             listen: config.listen.clone(),
             bootstrap: known.chain(remembered(home)).collect(),
             dns_sd: config.dns_sd,
+            guide,
             upload_bytes_per_second: config.upload_limit,
             download_bytes_per_second: config.download_limit,
             ..Options::new(identity.peer_key.clone(), identity.chain.encode()?, trust.clone())
@@ -124,9 +130,9 @@ impl Swarming {
         self.news.recv().await
     }
 
-    /// Follows newer workgroup keys.
-    pub async fn set_trust(&self, trust: WorkgroupTrust) {
-        let _ = self.handle.set_trust(trust).await;
+    /// Follows newer workgroup keys, and leads others to them.
+    pub async fn set_trust(&self, trust: WorkgroupTrust, guide: Guide) {
+        let _ = self.handle.set_trust(trust, guide).await;
     }
 
     /// Shows a renewed credential from now on.
@@ -165,12 +171,17 @@ impl Swarming {
         let peers = self.handle.peers().await.unwrap_or_default();
         let met = peers.into_iter().filter(|peer| peer.member.is_some());
         // One address each first: many members beat many addresses of one.
-        let mut addresses: Vec<String> =
-            met.filter_map(|peer| peer.addresses.into_iter().next()).collect();
+        let mut of_each: Vec<Vec<String>> = met.map(|peer| peer.addresses).collect();
+        let most = of_each.iter().map(Vec::len).max().unwrap_or(0);
+        let mut addresses = Vec::new();
+        for turn in 0..most {
+            addresses
+                .extend(of_each.iter_mut().filter_map(|of| of.get_mut(turn)).map(std::mem::take));
+        }
         if addresses.is_empty() {
             return;
         }
-        addresses.truncate(REMEMBERED_PEERS);
+        addresses.truncate(REMEMBERED_ADDRESSES);
         let bytes = serde_json::to_vec_pretty(&addresses).expect("a list of texts serialises");
         let path = home.peers();
         let kept = tokio::task::spawn_blocking(move || {
@@ -192,7 +203,7 @@ const BLOCK_BYTES: u64 = 32 << 10;
 fn remembered(home: &Home) -> Vec<String> {
     let bytes = read_bounded(&home.peers(), PEERS_FILE_BYTES).ok().flatten().unwrap_or_default();
     let mut addresses: Vec<String> = serde_json::from_slice(&bytes).unwrap_or_default();
-    addresses.truncate(REMEMBERED_PEERS);
+    addresses.truncate(REMEMBERED_ADDRESSES);
     // An address that is none would keep the swarm from starting.
     addresses.retain(|address| address.starts_with('/') && address.len() < 512);
     addresses

@@ -51,14 +51,14 @@ impl Workgroup {
     }
 
     /// Replaces the workgroup key: the answer of a peer that knows root 2.
-    pub(crate) fn rotate(&mut self, to: PublicKey) -> Vec<u8> {
+    pub(crate) fn rotate(&mut self, to: PublicKey) -> Bundle {
         self.repository.edit_root(|root| root.set_workgroup_keys(&[to]));
         let files = self.repository.publish(self.now, &self.keyring, &Lifetimes::default());
         let mut bundle = Bundle::new();
         for file in files.unwrap() {
             bundle.put(file.name, file.bytes).unwrap();
         }
-        bundle.encode()
+        bundle
     }
 
     /// A ticket that admits to `role`, with these addresses.

@@ -10,6 +10,7 @@ use crate::admission::installation::InstallationId;
 use crate::admission::issuer::{IssuerError, SignedIssuer};
 use crate::admission::limits::{CHAIN_BYTES, CLOCK_SKEW};
 use crate::admission::workgroup::{WorkgroupId, WorkgroupTrust};
+use crate::example_keys::ExampleKey;
 use crate::key::{BadSignature, PublicKey};
 use crate::name::ProductName;
 use crate::time::UnixTime;
@@ -110,6 +111,9 @@ pub enum CredentialError {
         /// The key of the handshake.
         proved: PublicKey,
     },
+    /// It rests on a key that everyone has.
+    #[error(transparent)]
+    Example(#[from] ExampleKey),
     /// Its time is over.
     #[error("the credential expired at {expired}, now is {now}")]
     Expired {
@@ -161,6 +165,27 @@ impl CredentialChain {
             .map_err(|error| CredentialError::Malformed { why: error.to_string() })
     }
 
+    /// Whether this is the chain of somebody who was a member of `workgroup`
+    /// once, as far as can be told without believing its issuer: it names the
+    /// workgroup and the key that the handshake proved, and its three
+    /// signatures hold.
+    #[must_use]
+    pub fn claims(&self, workgroup: WorkgroupId, handshake_key: &PublicKey) -> bool {
+        let signed = &self.credential;
+        let text = signed.statement.as_bytes();
+        let Ok(credential) = serde_json::from_str::<Credential>(&signed.statement) else {
+            return false;
+        };
+        let keys = [
+            (&credential.issuer, &signed.by_issuer),
+            (&credential.log_key, &signed.by_log_key),
+            (&credential.peer_key, &signed.by_peer_key),
+        ];
+        credential.workgroup == workgroup
+            && credential.peer_key == *handshake_key
+            && keys.iter().all(|(key, signature)| key.verify(DOMAIN, text, signature).is_ok())
+    }
+
     /// Admits the peer whose handshake proved `handshake_key`.
     ///
     /// # Errors
@@ -171,7 +196,7 @@ impl CredentialChain {
         handshake_key: &PublicKey,
         now: UnixTime,
     ) -> Result<Member, CredentialError> {
-        let issuer = self.issuer.verify(trust, now)?;
+        let issuer = trust.issuer(&self.issuer, now)?;
         let text = self.credential.statement.as_bytes();
         let signed = |signer, key: &PublicKey, signature| {
             key.verify(DOMAIN, text, signature)
@@ -201,6 +226,9 @@ impl CredentialChain {
                 named: credential.peer_key,
                 proved: *handshake_key,
             });
+        }
+        for key in [&issuer.issuer, &credential.log_key, &credential.peer_key] {
+            trust.refuse_example(key)?;
         }
         let wider = |what: String| Err(CredentialError::Wider { what });
         if credential.issuer != issuer.issuer {

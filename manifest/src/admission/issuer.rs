@@ -79,6 +79,17 @@ impl IssuerStatement {
         Duration::from_secs(self.credential_seconds)
     }
 
+    /// Checks that the issuer has not ended.
+    ///
+    /// # Errors
+    /// [`IssuerError::Expired`].
+    pub const fn check_time(&self, now: UnixTime) -> Result<(), IssuerError> {
+        if self.expires.seconds() <= now.seconds() {
+            return Err(IssuerError::Expired { expired: self.expires, now });
+        }
+        Ok(())
+    }
+
     fn check_bounds(&self) -> Result<(), IssuerError> {
         let malformed = |why: String| Err(IssuerError::Malformed { why });
         if self.organisation.chars().count() > ORGANISATION_CHARS {
@@ -124,11 +135,20 @@ impl SignedIssuer {
         trust: &WorkgroupTrust,
         now: UnixTime,
     ) -> Result<IssuerStatement, IssuerError> {
+        let statement = self.verify_but_time(trust)?;
+        statement.check_time(now)?;
+        Ok(statement)
+    }
+
+    /// The statement, once its signature and workgroup hold, ended or not.
+    ///
+    /// # Errors
+    /// As [`SignedIssuer::verify`].
+    pub fn verify_but_time(&self, trust: &WorkgroupTrust) -> Result<IssuerStatement, IssuerError> {
         trust
             .verify(DOMAIN, self.statement.as_bytes(), &self.signature)
             .map_err(IssuerError::NotSigned)?;
-        let statement: IssuerStatement = serde_json::from_str(&self.statement)
-            .map_err(|error| IssuerError::Malformed { why: error.to_string() })?;
+        let statement = self.unverified()?;
         statement.check_bounds()?;
         if statement.workgroup != trust.id() {
             return Err(IssuerError::OtherWorkgroup {
@@ -136,9 +156,29 @@ impl SignedIssuer {
                 found: statement.workgroup,
             });
         }
-        if statement.expires <= now {
-            return Err(IssuerError::Expired { expired: statement.expires, now });
-        }
         Ok(statement)
+    }
+
+    /// Bytes of its text.
+    #[must_use]
+    pub const fn text_len(&self) -> usize {
+        self.statement.len()
+    }
+
+    /// The statement as it stands, whoever signed it: for its author, who
+    /// looks after it.
+    ///
+    /// # Errors
+    /// [`IssuerError::Malformed`].
+    pub fn unverified(&self) -> Result<IssuerStatement, IssuerError> {
+        serde_json::from_str(&self.statement)
+            .map_err(|error| IssuerError::Malformed { why: error.to_string() })
+    }
+
+    /// The key that it says something of. Nothing is believed of it: the key
+    /// only tells where to look for what the vendor says now.
+    #[must_use]
+    pub fn names(&self) -> Option<PublicKey> {
+        self.unverified().ok().map(|statement| statement.issuer)
     }
 }

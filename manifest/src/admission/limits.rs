@@ -34,3 +34,9 @@ pub const REVOCATIONS: usize = 200;
 
 /// Characters of a revocation's reason.
 pub const REVOCATION_CHARS: usize = 100;
+
+/// What is handed to one who cannot be admitted, in bytes: dozens of roots.
+pub const GUIDE_BYTES: usize = 256 * 1024;
+
+/// Issuers that the vendor may say something newer of.
+pub const LISTED_ISSUERS: usize = 100;

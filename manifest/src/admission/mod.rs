@@ -6,9 +6,12 @@
 
 pub mod chain;
 pub mod credential;
+pub mod guide;
 pub mod installation;
 pub mod issuer;
+pub mod issuers;
 pub mod limits;
+mod list;
 pub mod revocation;
 pub mod ticket;
 pub mod workgroup;

@@ -8,15 +8,13 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::admission::installation::InstallationId;
 use crate::admission::limits::{REVOCATION_CHARS, REVOCATIONS};
+use crate::admission::list::{self, Unreadable};
 use crate::key::PublicKey;
 use crate::time::UnixTime;
-use crate::trust::role::RoleName;
-use crate::trust::root::EXTENSION;
-use crate::trust::trusted::TrustedSet;
 
 /// The member of `x-updraft` that holds the list.
 const LIST: &str = "revoked";
@@ -81,42 +79,43 @@ pub enum RevocationsError {
     },
 }
 
+impl From<Unreadable> for RevocationsError {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            Unreadable::Malformed { why } => Self::Malformed { why },
+            Unreadable::TooLong => Self::TooLong,
+        }
+    }
+}
+
 impl Revocations {
     /// The list that the extension of the role's file holds.
     ///
     /// # Errors
     /// [`RevocationsError`] if it is none.
     pub fn read(extra: &Map<String, Value>) -> Result<Self, RevocationsError> {
-        let Some(list) = extra.get(EXTENSION).and_then(|extension| extension.get(LIST)) else {
-            return Ok(Self::default());
-        };
-        // Its length is bounded by the file's; the count is looked at first.
-        if list.as_array().is_some_and(|list| list.len() > REVOCATIONS) {
-            return Err(RevocationsError::TooLong);
-        }
-        let list: Vec<Revocation> = serde_json::from_value(list.clone())
-            .map_err(|error| RevocationsError::Malformed { why: error.to_string() })?;
+        let list: Vec<Revocation> = list::read(extra, LIST, REVOCATIONS)?;
         if list.iter().any(|entry| entry.why.chars().count() > REVOCATION_CHARS) {
             return Err(RevocationsError::TooLong);
         }
         Ok(Self(list))
     }
 
-    /// Writes the list into the extension of the role's file.
-    pub fn write(&self, extra: &mut Map<String, Value>) {
-        let list = serde_json::to_value(&self.0).expect("plain fields always serialise");
-        extra.insert(EXTENSION.to_owned(), json!({ LIST: list }));
+    /// As much of the list as this program understands, and why not all of
+    /// it: a newer program may revoke what this one has no word for, and must
+    /// not lose its older peers by that.
+    #[must_use]
+    pub fn read_known(extra: &Map<String, Value>) -> (Self, Option<String>) {
+        let error = match Self::read(extra) {
+            Ok(list) => return (list, None),
+            Err(error) => error.to_string(),
+        };
+        (Self(list::known(extra, LIST, REVOCATIONS)), Some(error))
     }
 
-    /// The list that is in force, by verified metadata; empty where targets
-    /// delegate to no role `workgroup`.
-    ///
-    /// # Errors
-    /// [`RevocationsError`] if what was signed is no list.
-    pub fn of(trusted: &TrustedSet) -> Result<Self, RevocationsError> {
-        trusted
-            .targets(&RoleName::WORKGROUP)
-            .map_or(Ok(Self::default()), |file| Self::read(&file.extra))
+    /// Writes the list into the extension of the role's file.
+    pub fn write(&self, extra: &mut Map<String, Value>) {
+        list::set(extra, LIST, &self.0);
     }
 
     /// Adds an entry, and lets go of those that say nothing at `now` any more.
@@ -166,8 +165,11 @@ impl Revocations {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::testing::key;
+    use crate::trust::root::EXTENSION;
     use crate::trust::testing::{NOW, day};
 
     fn entry(seed: u64, until: UnixTime) -> Revocation {
@@ -211,6 +213,11 @@ mod tests {
         ));
         let long = vec![serde_json::to_value(entry(1, day(1))).unwrap(); REVOCATIONS + 1];
         assert!(matches!(read(long.into()), Err(RevocationsError::TooLong)));
+        let newer = json!([{"subject": {"moon": 1}}, entry(2, day(1)), 7]);
+        let extra = Map::from_iter([(EXTENSION.to_owned(), json!({ LIST: newer }))]);
+        let (known, why) = Revocations::read_known(&extra);
+        assert_eq!(known.entries(), [entry(2, day(1))], "what is understood counts");
+        assert!(why.unwrap().contains("moon"));
         let mut wordy = entry(1, day(1));
         wordy.why = "x".repeat(REVOCATION_CHARS + 1);
         assert!(matches!(read(json!([wordy])), Err(RevocationsError::TooLong)));

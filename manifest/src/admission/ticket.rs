@@ -189,7 +189,7 @@ impl Ticket {
         wanted: Role,
         now: UnixTime,
     ) -> Result<IssuerStatement, TicketError> {
-        let issuer = self.issuer.verify(trust, now)?;
+        let issuer = trust.issuer(&self.issuer, now)?;
         let found = self.issuer_key.public();
         if issuer.issuer != found {
             return Err(TicketError::OtherKey { expected: issuer.issuer, found });
@@ -201,6 +201,28 @@ impl Ticket {
             return Err(TicketError::OtherProduct { product: self.product.clone() });
         }
         Ok(issuer)
+    }
+
+    /// What is to be shown of the issuer: what the vendor says of it now, else
+    /// what the ticket came with.
+    #[must_use]
+    pub fn statement<'a>(&'a self, trust: &'a WorkgroupTrust) -> &'a SignedIssuer {
+        trust.statement_of(&self.issuer_key.public()).unwrap_or(&self.issuer)
+    }
+
+    /// The ticket with `newer` in place of its issuer's statement, where that
+    /// one does not hold any more and `newer` does.
+    #[must_use]
+    pub fn with_newer(
+        &self,
+        newer: SignedIssuer,
+        trust: &WorkgroupTrust,
+        now: UnixTime,
+    ) -> Option<Self> {
+        let own = self.issuer_key.public();
+        let is_ours = newer.verify(trust, now).is_ok_and(|statement| statement.issuer == own);
+        let is_needed = self.issuer.verify(trust, now).is_err();
+        (is_ours && is_needed).then(|| Self { issuer: newer, ..self.clone() })
     }
 
     /// Admits an installation, offline: signs a credential for its two keys
@@ -229,7 +251,7 @@ impl Ticket {
             expires: now.after(issuer.credential_life()),
         };
         Ok(CredentialChain {
-            issuer: self.issuer.clone(),
+            issuer: self.statement(trust).clone(),
             credential: SignedCredential::sign(&credential, &self.issuer_key, log_key, peer_key),
         })
     }

@@ -1,14 +1,22 @@
 //! The workgroup: an id that never changes and the keys that speak for it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::admission::issuer::{IssuerError, IssuerStatement, SignedIssuer};
+use crate::admission::issuers::Issuers;
 use crate::admission::limits::WORKGROUP_KEYS;
 use crate::admission::revocation::Revocations;
 use crate::content::{ContentId, NotAContentId};
+use crate::example_keys::{self, ExampleKey};
 use crate::key::{BadSignature, PublicKey, Signature};
+use crate::time::UnixTime;
+use crate::trust::role::RoleName;
+use crate::trust::root::NoWorkgroupKeys;
+use crate::trust::trusted::TrustedSet;
 
 /// A workgroup: the blake3 of the bytes of its root version 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,6 +63,10 @@ pub struct WorkgroupTrust {
     id: WorkgroupId,
     keys: Vec<PublicKey>,
     revoked: Revocations,
+    /// What the vendor says of issuers now, whatever older statements say.
+    issuers: BTreeMap<PublicKey, (SignedIssuer, IssuerStatement)>,
+    unread: Option<String>,
+    example_keys: bool,
 }
 
 /// A root with no workgroup key, or with more than may overlap.
@@ -65,7 +77,33 @@ pub struct WrongKeyCount {
     pub found: usize,
 }
 
+/// A root that does not say who speaks for the workgroup.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoWorkgroup {
+    /// It names no key at all.
+    #[error(transparent)]
+    Keys(#[from] NoWorkgroupKeys),
+    /// It names more than may overlap.
+    #[error(transparent)]
+    Count(#[from] WrongKeyCount),
+}
+
 impl WorkgroupTrust {
+    /// Trust in the workgroup `id` by verified metadata: its keys by root,
+    /// what is said of issuers and who is shut out by the file of the role
+    /// `workgroup`.
+    ///
+    /// # Errors
+    /// [`NoWorkgroup`] if root names no key, or too many.
+    pub fn of(id: WorkgroupId, trusted: &TrustedSet) -> Result<Self, NoWorkgroup> {
+        let trust = Self::new(id, trusted.root().workgroup_keys()?)?;
+        let Some(file) = trusted.targets(&RoleName::WORKGROUP) else { return Ok(trust) };
+        let (revoked, why_not_all) = Revocations::read_known(&file.extra);
+        let (issuers, why) = Issuers::read_known(&file.extra);
+        let trust = trust.without(revoked).with_issuers(&issuers);
+        Ok(Self { unread: why_not_all.or(why), ..trust })
+    }
+
     /// Trust in the workgroup `id`, spoken for by one or two `keys`.
     ///
     /// # Errors
@@ -74,7 +112,63 @@ impl WorkgroupTrust {
         if keys.is_empty() || keys.len() > WORKGROUP_KEYS {
             return Err(WrongKeyCount { found: keys.len() });
         }
-        Ok(Self { id, keys, revoked: Revocations::default() })
+        let (revoked, issuers, unread) = Default::default();
+        Ok(Self { id, keys, revoked, issuers, unread, example_keys: false })
+    }
+
+    /// The same, where keys that everyone has are welcome if `welcome`.
+    #[must_use]
+    pub fn with_example_keys(self, welcome: bool) -> Self {
+        Self { example_keys: welcome, ..self }
+    }
+
+    /// Lets a key pass, unless everyone has it and that is not welcome.
+    ///
+    /// # Errors
+    /// [`ExampleKey`].
+    pub fn refuse_example(&self, key: &PublicKey) -> Result<(), ExampleKey> {
+        if self.example_keys { Ok(()) } else { example_keys::refuse(key) }
+    }
+
+    /// The same, where these statements count before older ones. What no key
+    /// of this workgroup signed is left out.
+    #[must_use]
+    pub fn with_issuers(mut self, issuers: &Issuers) -> Self {
+        for signed in issuers.entries() {
+            if let Ok(statement) = signed.verify_but_time(&self) {
+                self.issuers.insert(statement.issuer, (signed.clone(), statement));
+            }
+        }
+        self
+    }
+
+    /// Why some of what was signed about members could not be read, if so.
+    #[must_use]
+    pub fn unread(&self) -> Option<&str> {
+        self.unread.as_deref()
+    }
+
+    /// What the vendor says now of the issuer with this key, where that may
+    /// differ from what was said when its tickets were written.
+    #[must_use]
+    pub fn statement_of(&self, issuer: &PublicKey) -> Option<&SignedIssuer> {
+        self.issuers.get(issuer).map(|(signed, _)| signed)
+    }
+
+    /// What counts of the issuer that `shown` speaks of, at `now`: what the
+    /// vendor lists, else what is shown.
+    ///
+    /// # Errors
+    /// [`IssuerError`] of the statement that counts.
+    pub fn issuer(
+        &self,
+        shown: &SignedIssuer,
+        now: UnixTime,
+    ) -> Result<IssuerStatement, IssuerError> {
+        let listed = shown.names().and_then(|key| self.issuers.get(&key));
+        let Some((_, statement)) = listed else { return shown.verify(self, now) };
+        statement.check_time(now)?;
+        Ok(statement.clone())
     }
 
     /// The same, with these members shut out.

@@ -9,6 +9,7 @@ use manifest::release::limits::PROBE_SECONDS;
 
 use crate::cli::key_args::{Key, Repo, RootCommand};
 use crate::cli::revoke::Revoke;
+use crate::cli::workgroup::{IssuerCommand, Workgroup};
 use crate::limits::BASES;
 
 /// Publish releases, and serve them to the machines that run them.
@@ -65,6 +66,16 @@ pub(crate) enum Command {
     Revoke {
         #[command(subcommand)]
         command: Revoke,
+    },
+    /// Look at who speaks for the workgroup, and replace its key
+    Workgroup {
+        #[command(subcommand)]
+        command: Workgroup,
+    },
+    /// Look after the issuers, whose keys are in tickets
+    Issuer {
+        #[command(subcommand)]
+        command: IssuerCommand,
     },
     /// Look after the repository
     Repo {

@@ -178,6 +178,7 @@ fn change(common: &Common, role: &str, edits: &[KeyEdit]) -> Result<(), Failure>
     let role = signers::role_called(&home, role).map_err(|error| failed(&error))?;
     let mut session = Session::open(&home, &keys(common, &home), &Steps::free())
         .map_err(|error| failed(&error))?;
+    refuse_pending(doing, &session, &role)?;
     let changed = signers::change(&mut session, &role, edits, now());
     settled(changed.map_err(|error| failed(&error))?, &role)
 }
@@ -189,6 +190,7 @@ fn rotate(common: &Common, role: &str) -> Result<(), Failure> {
     let role = signers::role_called(&home, role).map_err(|error| failed(&error))?;
     let mut session = Session::open(&home, &keys(common, &home), &Steps::free())
         .map_err(|error| failed(&error))?;
+    refuse_pending(doing, &session, &role)?;
     let rotated = signers::rotate(&mut session, &role, now());
     let (changed, file) = rotated.map_err(|error| failed(&error))?;
     println!("{} is the new key of {role}.", file.display());
@@ -206,13 +208,37 @@ fn settled(changed: Changed, role: &RoleName) -> Result<(), Failure> {
             Ok(())
         }
         Changed::Proposed(proposal) => {
-            let out = PathBuf::from(format!("root-{}.proposal", proposal.after().version.get()));
-            write(&out, &proposal).map_err(|error| Failure::new("write the proposal", &error))?;
             println!("Not all keys of root that must sign are here, so {role} is as it was.");
-            tell(&out, &proposal);
-            Ok(())
+            hand_out(&proposal)
         }
     }
+}
+
+/// Where the proposal of a root goes that others are to sign.
+fn proposal_file(version: u64) -> PathBuf {
+    PathBuf::from(format!("root-{version}.proposal"))
+}
+
+/// Refuses to begin another change of root while one waits for signatures.
+pub(super) fn refuse_pending(
+    doing: &'static str,
+    session: &Session,
+    role: &RoleName,
+) -> Result<(), Failure> {
+    let file = proposal_file(session.metadata().root().version.get() + 1);
+    if !role.is_top_level() || !file.exists() {
+        return Ok(());
+    }
+    let why = format!("{} waits for signatures: publish it, or remove it first", file.display());
+    Err(Failure::new(doing, &io::Error::other(why)))
+}
+
+/// Writes a proposal for others to sign, and says how that goes.
+pub(super) fn hand_out(proposal: &Proposal) -> Result<(), Failure> {
+    let out = proposal_file(proposal.after().version.get());
+    write(&out, proposal).map_err(|error| Failure::new("write the proposal", &error))?;
+    tell(&out, proposal);
+    Ok(())
 }
 
 pub(crate) fn run_root(common: &Common, command: RootCommand) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ mod key_args;
 mod keys;
 mod revoke;
 mod show;
+mod workgroup;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -88,6 +89,8 @@ fn run(cli: Cli, relaunch: Option<Relaunch>) -> Result<(), Failure> {
         Command::Key { command } => keys::run_key(common, command),
         Command::Root { command } => keys::run_root(common, command),
         Command::Revoke { command } => revoke::run_revoke(common, command),
+        Command::Workgroup { command } => workgroup::run_workgroup(common, &command),
+        Command::Issuer { command } => workgroup::run_issuer(common, command),
         Command::Repo { command: Repo::Status { json } } => run_status(common, json),
         Command::Repo { command: Repo::Refresh } => run_renew(common, &[KeyName::Timestamp]),
         Command::ApplyMeasured { job } => {

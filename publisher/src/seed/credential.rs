@@ -49,7 +49,7 @@ pub fn seeder_credential(
     keys: &Keys,
     now: UnixTime,
 ) -> Result<SeederCredential, SeederCredentialError> {
-    let trust = workgroup(home)?;
+    let trust = workgroup(home)?.with_example_keys(keys.allows_example_keys());
     let (issuer_key, signed) = Issuer::seeders(home).open_or_create(home, keys, None, now)?;
     let issuer = signed.verify(&trust, now)?;
     let peer_key = keys.read(&KeyName::OriginPeer)?;

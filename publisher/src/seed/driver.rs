@@ -154,12 +154,17 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), SeedError> {
     let renewed = renew_now(&home, &keys, true).await?;
-    let offer = Offer::new(home.repository(Steps::free())?, home.channel_roles())?;
+    let offer = Offer::new(
+        home.repository(Steps::free())?,
+        home.channel_roles(),
+        keys.allows_example_keys(),
+    )?;
     let credential = seeder_credential(&home, &keys, now())?;
     let credential_at = halfway(now(), credential.expires);
     let shelf = Arc::new(Shelf::new(home.repository(Steps::free())?));
     let mut swarm_options =
         SwarmOptions::new(credential.peer_key, credential.chain, offer.workgroup()?);
+    swarm_options.guide = offer.guide();
     swarm_options.listen = options.listen;
     swarm_options.dns_sd = options.dns_sd;
     swarm_options.upload_bytes_per_second = options.upload_bytes_per_second;
@@ -230,8 +235,8 @@ impl<T: FnMut(Told)> Seeder<T> {
                     Err(error) => tracing::info!(%peer, "a question that is none: {error}"),
                 }
             }
-            // A seeder keeps no log, and members renew credentials themselves.
-            Event::Asked { .. } => {}
+            // A seeder keeps no log, and nobody knows more of root than it.
+            Event::Asked { .. } | Event::Guided { .. } => {}
             Event::Announcement { id, bytes, .. } => {
                 // Nobody knows of anything newer than the one who signs it.
                 let ours = bytes == self.announcement;
@@ -273,13 +278,14 @@ impl<T: FnMut(Told)> Seeder<T> {
 
     /// Offers what the repository has now.
     async fn take_new(&mut self) -> Result<(), SeedError> {
-        let trust = self.offer.workgroup()?;
+        let before = (self.offer.workgroup()?, self.offer.trusted().root().version);
         if let Err(error) = self.offer.refresh(now()) {
             tracing::warn!("the repository is not offered as it is: {error}");
         }
-        let now_trusted = self.offer.workgroup()?;
-        if now_trusted != trust {
-            self.handle.set_trust(now_trusted).await?;
+        let trust = self.offer.workgroup()?;
+        if (&trust, self.offer.trusted().root().version) != (&before.0, before.1) {
+            self.handle.set_trust(trust, self.offer.guide()).await?;
+            self.renew_credential().await?;
         }
         let shelf = Arc::clone(&self.shelf);
         let all = match tokio::task::spawn_blocking(move || shelf.all()).await? {
@@ -307,19 +313,25 @@ impl<T: FnMut(Told)> Seeder<T> {
     /// Signs anew what is due; a failure is logged and tried again later.
     async fn renew(&mut self) -> Result<(), SeedError> {
         if now() >= self.credential_at {
-            match seeder_credential(&self.home, &self.keys, now()) {
-                Ok(credential) => {
-                    self.credential_at = halfway(now(), credential.expires);
-                    self.handle.set_chain(credential.chain).await?;
-                }
-                Err(error) => tracing::warn!("the seeder's credential is not renewed: {error}"),
-            }
+            self.renew_credential().await?;
         }
         if self.due() {
             match renew_now(&self.home, &self.keys, false).await {
                 Ok(renewed) => self.tell_renewed(renewed),
                 Err(error) => tracing::warn!("what expires is not signed anew: {error}"),
             }
+        }
+        Ok(())
+    }
+
+    /// Shows a new credential, by whatever speaks for the seeders now.
+    async fn renew_credential(&mut self) -> Result<(), SeedError> {
+        match seeder_credential(&self.home, &self.keys, now()) {
+            Ok(credential) => {
+                self.credential_at = halfway(now(), credential.expires);
+                self.handle.set_chain(credential.chain).await?;
+            }
+            Err(error) => tracing::warn!("the seeder's credential is not renewed: {error}"),
         }
         Ok(())
     }

@@ -3,13 +3,12 @@
 //! Answers requests for metadata and words announcements. A repository that
 //! stops verifying changes nothing here: what was verified last is served on.
 
-use manifest::admission::revocation::{Revocations, RevocationsError};
-use manifest::admission::workgroup::{WorkgroupId, WorkgroupTrust, WrongKeyCount};
+use manifest::admission::guide::Guide;
+use manifest::admission::workgroup::{NoWorkgroup, WorkgroupId, WorkgroupTrust};
 use manifest::time::UnixTime;
 use manifest::trust::exchange::{Announcement, ExchangeError, MetadataRequest};
 use manifest::trust::refresh::{Input, Output, Refresh, RefreshError};
 use manifest::trust::role::{MetadataVersion, RoleName};
-use manifest::trust::root::NoWorkgroupKeys;
 use manifest::trust::rules::TrustError;
 use manifest::trust::trusted::TrustedSet;
 use store::repository::{Repository, RepositoryError};
@@ -21,6 +20,7 @@ pub struct Offer {
     roles: Vec<RoleName>,
     workgroup: WorkgroupId,
     trusted: TrustedSet,
+    allow_example_keys: bool,
 }
 
 /// Metadata that cannot be offered.
@@ -35,15 +35,9 @@ pub enum OfferError {
     /// Something below root does not hold, or has expired.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
-    /// Root names no workgroup key.
+    /// Root does not say who speaks for the workgroup.
     #[error(transparent)]
-    NoWorkgroupKeys(#[from] NoWorkgroupKeys),
-    /// Root names too many.
-    #[error(transparent)]
-    WrongKeyCount(#[from] WrongKeyCount),
-    /// What was signed about revocations is none.
-    #[error(transparent)]
-    Revocations(#[from] RevocationsError),
+    NoWorkgroup(#[from] NoWorkgroup),
     /// The repository cannot be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -51,14 +45,19 @@ pub enum OfferError {
 
 impl Offer {
     /// Begins with the first root of `repository`; `roles` are its channels'.
+    /// Members with keys that everyone has are let in if `allow_example_keys`.
     ///
     /// # Errors
     /// [`OfferError`] if there is no root that holds.
-    pub fn new(repository: Repository, roles: Vec<RoleName>) -> Result<Self, OfferError> {
+    pub fn new(
+        repository: Repository,
+        roles: Vec<RoleName>,
+        allow_example_keys: bool,
+    ) -> Result<Self, OfferError> {
         let root = repository.metadata("1.root.json")?.ok_or(OfferError::NoRoot)?;
         let workgroup = WorkgroupId::of_first_root(&root);
         let trusted = TrustedSet::from_root(&root)?;
-        Ok(Self { repository, roles, workgroup, trusted })
+        Ok(Self { repository, roles, workgroup, trusted, allow_example_keys })
     }
 
     /// Takes what is new in the repository; says whether the timestamp is
@@ -100,10 +99,20 @@ impl Offer {
     /// is shut out.
     ///
     /// # Errors
-    /// [`OfferError::NoWorkgroupKeys`], [`OfferError::WrongKeyCount`].
+    /// [`OfferError::NoWorkgroup`].
     pub fn workgroup(&self) -> Result<WorkgroupTrust, OfferError> {
-        let trust = WorkgroupTrust::new(self.workgroup, self.trusted.root().workgroup_keys()?)?;
-        Ok(trust.without(Revocations::of(&self.trusted)?))
+        let trust = WorkgroupTrust::of(self.workgroup, &self.trusted)?;
+        Ok(trust.with_example_keys(self.allow_example_keys))
+    }
+
+    /// What leads those to the root that is offered who know an older one.
+    #[must_use]
+    pub fn guide(&self) -> Guide {
+        Guide::to(self.trusted.root().version, |version| self.root(version))
+    }
+
+    fn root(&self, version: MetadataVersion) -> Option<Vec<u8>> {
+        self.repository.metadata(&RoleName::ROOT.versioned_file_name(version)).ok().flatten()
     }
 
     /// Word of what is offered; `None` before anything is.
@@ -118,10 +127,6 @@ impl Offer {
     /// [`ExchangeError`] if it is no request.
     pub fn answer(&self, request: &[u8]) -> Result<Vec<u8>, ExchangeError> {
         let request = MetadataRequest::decode(request)?;
-        let root = |version| {
-            let name = RoleName::ROOT.versioned_file_name(version);
-            self.repository.metadata(&name).ok().flatten()
-        };
-        Ok(request.answer(&self.trusted, root).encode())
+        Ok(request.answer(&self.trusted, |version| self.root(version)).encode())
     }
 }

@@ -30,7 +30,6 @@ pub(crate) struct Behaviour {
     pub(crate) gossip: Gossip,
     pub(crate) metadata: request_response::Behaviour<Codec>,
     pub(crate) log: request_response::Behaviour<Codec>,
-    pub(crate) credential: request_response::Behaviour<Codec>,
     pub(crate) peers: request_response::Behaviour<Codec>,
 }
 
@@ -42,7 +41,6 @@ impl Behaviour {
             gossip: gossip(workgroup),
             metadata: Topic::Metadata.behaviour(workgroup),
             log: Topic::Log.behaviour(workgroup),
-            credential: Topic::Credential.behaviour(workgroup),
             peers: Topic::Peers.behaviour(workgroup),
         }
     }
@@ -52,7 +50,6 @@ impl Behaviour {
         match topic {
             Topic::Metadata => &mut self.metadata,
             Topic::Log => &mut self.log,
-            Topic::Credential => &mut self.credential,
             Topic::Peers => &mut self.peers,
         }
     }

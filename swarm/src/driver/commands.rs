@@ -31,11 +31,16 @@ impl Driver {
             }
             Command::Cancel(number) => self.cancel_fetch(FetchId(number)),
             Command::Provide(bytes) => self.exchange.handle(now(), Input::Provide(bytes)),
-            Command::SetTrust(trust) => {
+            Command::SetTrust(trust, guide) => {
                 self.gate.set_trust(trust);
+                self.gate.set_guide(guide);
                 self.let_the_fallen_go();
+                self.book.hurry(now());
             }
-            Command::SetChain(chain) => self.gate.set_chain(chain),
+            Command::SetChain(chain) => {
+                self.gate.set_chain(chain);
+                self.book.hurry(now());
+            }
             Command::Peers(answer) => _ = answer.send(self.peer_infos()),
             Command::Progress(answer) => {
                 let progress = self.exchange.progress().map(|(id, size, blocks)| ObjectProgress {

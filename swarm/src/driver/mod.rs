@@ -31,6 +31,7 @@ use libp2p::{Multiaddr, PeerId, Swarm};
 use manifest::admission::chain::Member;
 use manifest::key::PublicKey;
 use manifest::time::UnixTime;
+use manifest::trust::bundle::Bundle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::address_book::{AddressBook, Dial, DialId};
@@ -134,6 +135,8 @@ struct Driver {
     unheard: Option<Vec<u8>>,
     lan: Option<DnsSd>,
     found: mpsc::Receiver<Vec<String>>,
+    /// What others hand us so that we find back.
+    guided: mpsc::Receiver<Bundle>,
     listening: Vec<Multiaddr>,
     next: u64,
     housekeeping: Instant,
@@ -152,6 +155,7 @@ enum Happening {
     Replied(Topic, ResponseChannel<Option<Vec<u8>>>, Option<Vec<u8>>),
     Resolved(Dial),
     Found(Vec<String>),
+    Guided(Bundle),
     /// There is room for an event or a delivery, or it is time.
     GoOn,
 }
@@ -165,6 +169,8 @@ impl Driver {
         let now = now();
         let workgroup = options.trust.id();
         let gate = Gate::new(options.trust.clone(), options.chain.clone(), unix_now);
+        gate.set_guide(options.guide.clone());
+        let guided = gate.guided();
         let keypair = transport::keypair(&options.identity);
         let own = keypair.public().to_peer_id();
         let (manner, enough_peers, most_peers) = match options.role {
@@ -214,6 +220,7 @@ impl Driver {
             unheard: None,
             lan: None,
             found,
+            guided,
             listening: Vec::new(),
             next: 0,
             housekeeping: now,
@@ -261,6 +268,7 @@ impl Driver {
                 }
                 Happening::Resolved(dial) => self.dial(dial),
                 Happening::Found(addresses) => self.on_found(&addresses),
+                Happening::Guided(files) => self.tell(Event::Guided { files }),
                 Happening::GoOn => {}
             }
         }
@@ -322,6 +330,7 @@ impl Driver {
             }
             Some(dial) = self.resolving.next() => Happening::Resolved(dial),
             Some(found) = self.found.recv() => Happening::Found(found),
+            Some(files) = self.guided.recv() => Happening::Guided(files),
             _ = event_room => Happening::GoOn,
             () = delivery_room => Happening::GoOn,
             () = time => Happening::GoOn,

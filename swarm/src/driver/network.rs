@@ -108,7 +108,6 @@ impl Driver {
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Metadata(event) => self.on_asked(Topic::Metadata, event),
             BehaviourEvent::Log(event) => self.on_asked(Topic::Log, event),
-            BehaviourEvent::Credential(event) => self.on_asked(Topic::Credential, event),
             BehaviourEvent::Peers(event) => self.on_asked(Topic::Peers, event),
         }
     }
