@@ -7,6 +7,7 @@ pub mod cast;
 pub mod compare;
 pub mod control;
 pub mod demo;
+pub mod folder;
 pub mod programs;
 pub mod sample;
 pub mod scene;

@@ -3,8 +3,8 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use updraft_tests::folder::{copy, files};
 use updraft_tests::sample::Health;
 use updraft_tests::scene::{Scene, Told};
 
@@ -25,11 +25,6 @@ fn honest(scene: &Scene) -> PathBuf {
     scene.cast.vendor.join("repository")
 }
 
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
-    assert!(copied.expect("cp is there").success());
-}
-
 /// Looks for a release once, at these mirrors and nowhere else.
 fn update(scene: &Scene, mirrors: &[&Path]) -> Told {
     let mut args = vec!["run".to_owned(), "--once".to_owned(), "--no-dns-sd".to_owned()];
@@ -37,19 +32,6 @@ fn update(scene: &Scene, mirrors: &[&Path]) -> Told {
         args.extend(["--mirror".to_owned(), format!("file://{}", mirror.display())]);
     }
     scene.agent(&args.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-/// Every file below `dir`.
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { dirs.push(path) } else { files.push(path) }
-        }
-    }
-    files
 }
 
 fn flip(file: &Path, at: impl Fn(usize) -> usize) {

@@ -2,8 +2,9 @@
 //!
 //! Each source answers by itself, and none can end a refresh while another
 //! is honest: what one brings is believed as far as it verifies, and the next
-//! goes on from there.
+//! goes on from there. Where the first few lead nowhere, others are asked.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -53,17 +54,52 @@ impl Source {
     }
 }
 
+/// Who is asked, a few at a time: members and mirrors in an order that nobody
+/// can choose, one of the vendor's own with the first.
+fn rounds(mut peers: Vec<Peer>, mirrors: &[Mirror], chance: &RandomState) -> Vec<Vec<Source>> {
+    peers.sort_by_cached_key(|peer| chance.hash_one(peer.key.as_bytes()));
+    if let Some(origin) = peers.iter().position(|peer| peer.is_origin) {
+        peers[..=origin].rotate_right(1);
+    }
+    let mut mirrors = mirrors.to_vec();
+    mirrors.sort_by_cached_key(|mirror| chance.hash_one(mirror.base()));
+    let (mut peers, mut mirrors) = (peers.into_iter().peekable(), mirrors.into_iter().peekable());
+    let mut rounds = Vec::new();
+    while peers.peek().is_some() || mirrors.peek().is_some() {
+        let some = peers.by_ref().take(REFRESH_PEERS).map(Source::Peer);
+        let round: Vec<Source> =
+            some.chain(mirrors.by_ref().take(REFRESH_MIRRORS).map(Source::Mirror)).collect();
+        rounds.push(round);
+    }
+    rounds
+}
+
 impl Network {
     /// Brings what is believed up to date; says whether anything was new.
+    ///
+    /// Sources are asked a few at a time, until one has led to the end.
     ///
     /// # Errors
     /// [`RefreshFailure`] if not one source led to the end.
     pub async fn refresh(&self) -> Result<Taken, RefreshFailure> {
-        let trusted = self.authority.ask(|applier| applier.trusted().clone()).await;
-        let sources = self.sources();
-        if sources.is_empty() {
+        let mut rounds = rounds(self.peers.connected(), &self.mirrors, &RandomState::new());
+        if rounds.is_empty() {
             return Err(RefreshFailure::NoRoute(NoRoute::new(&*self.peers)));
         }
+        let mut reasons = Vec::new();
+        for sources in rounds.drain(..) {
+            let Some(taken) = self.ask(sources, &mut reasons).await else { continue };
+            if taken == Taken::Newer {
+                self.announce().await;
+            }
+            return Ok(taken);
+        }
+        Err(RefreshFailure::Refused { reasons })
+    }
+
+    /// Asks these sources at once; nothing if none of them led to the end.
+    async fn ask(&self, sources: Vec<Source>, reasons: &mut Vec<String>) -> Option<Taken> {
+        let trusted = self.authority.ask(|applier| applier.trusted().clone()).await;
         let mut answers: FuturesUnordered<_> = sources
             .into_iter()
             .map(|source| async {
@@ -74,21 +110,21 @@ impl Network {
                 (source, answer)
             })
             .collect();
-        let (mut good, mut newer, mut reasons) = (false, false, Vec::new());
+        let mut led: Option<Taken> = None;
         loop {
             // Once one source has led to the end, the others have little time
             // left to know of something newer.
-            let patience =
-                if good { REFRESH_GRACE } else { SOURCE_PATIENCE + Duration::from_secs(1) };
+            let patience = match led {
+                Some(_) => REFRESH_GRACE,
+                None => SOURCE_PATIENCE + Duration::from_secs(1),
+            };
             let Ok(Some((source, answer))) = tokio::time::timeout(patience, answers.next()).await
             else {
-                break;
+                return led;
             };
             match self.believe(answer).await {
-                Ok(taken) => {
-                    good = true;
-                    newer |= taken == Taken::Newer;
-                }
+                Ok(Taken::Newer) => led = Some(Taken::Newer),
+                Ok(Taken::Nothing) => led = led.or(Some(Taken::Nothing)),
                 Err(reason) => {
                     let reason = format!("{}: {reason}", source.name());
                     tracing::info!(%reason, "a source did not lead to the end of the refresh");
@@ -96,25 +132,6 @@ impl Network {
                 }
             }
         }
-        if !good {
-            return Err(RefreshFailure::Refused { reasons });
-        }
-        if newer {
-            self.announce().await;
-        }
-        Ok(if newer { Taken::Newer } else { Taken::Nothing })
-    }
-
-    /// A few peers in turn, one of the vendor's among them, and the mirrors.
-    fn sources(&self) -> Vec<Source> {
-        let mut peers = self.peers.connected();
-        // Peers come in no order that they could choose; an origin goes first.
-        peers.sort_by_key(|peer| !peer.is_origin);
-        let origins = peers.iter().filter(|peer| peer.is_origin).take(1);
-        let others = peers.iter().filter(|peer| !peer.is_origin).take(REFRESH_PEERS - 1);
-        let peers = origins.chain(others).map(|peer| Source::Peer(*peer));
-        let mirrors = self.mirrors.iter().take(REFRESH_MIRRORS).cloned().map(Source::Mirror);
-        peers.chain(mirrors).collect()
     }
 
     async fn believe(&self, answer: Result<Bundle, String>) -> Result<Taken, String> {
