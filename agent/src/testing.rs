@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use delta::encode::{Encoder, Source, Target};
+use delta::encode::{Delta, Encoder, Target};
 use manifest::admission::credential::Role;
 use manifest::admission::issuer::{IssuerStatement, SignedIssuer};
 use manifest::admission::limits::{CREDENTIAL_LIFE, ISSUER_LIFE};
@@ -150,7 +150,7 @@ impl Vendor {
         if let Some(last) = self.last.take() {
             let patch = self.patch(&last, &release);
             let base = last.manifest.encode();
-            let delta = self.delta(&[&base], &encoded, &[encoded.len()]).remove(0);
+            let delta = self.delta(&[&base], &encoded, &[encoded.len()]).remove(0).object;
             target.manifest_deltas.push(ManifestDelta {
                 base: ContentId::of(&base),
                 object: ContentId::of(&delta),
@@ -219,16 +219,13 @@ impl Vendor {
         self.repository.publish(&targets, &metadata, &self.files["timestamp.json"]).unwrap();
     }
 
-    fn delta(&self, sources: &[&[u8]], target: &[u8], ends: &[usize]) -> Vec<Vec<u8>> {
-        let sources = sources
-            .iter()
-            .map(|bytes| Source { id: *ContentId::of(bytes).as_bytes(), bytes })
-            .collect();
-        let encoder = Encoder::new(sources, &delta::options::Options { level: 3 }).unwrap();
+    fn delta(&self, sources: &[&[u8]], target: &[u8], ends: &[usize]) -> Vec<Delta> {
+        let encoder =
+            Encoder::new(sources.to_vec(), &delta::options::Options { level: 3 }).unwrap();
         let target = Target { bytes: target, piece_ends: ends };
         let deltas = encoder.encode(&[target], &|_| {}).remove(0);
         for delta in &deltas {
-            self.repository.put_object(ContentId::of(delta), delta).unwrap();
+            self.repository.put_object(ContentId::of(&delta.object), &delta.object).unwrap();
         }
         deltas
     }
@@ -255,16 +252,10 @@ impl Vendor {
         let deltas = layout.shapes.iter().map(|shape| {
             let target = piece(shape);
             let delta = self.delta(&old_refs, &target, &[target.len()]).remove(0);
-            let named = delta::header(&delta).unwrap().sources;
-            let place = |mark: &delta::Mark| {
-                let marked = |file: &Vec<u8>| delta::mark(ContentId::of(file).as_bytes()) == *mark;
-                let at = old_files.iter().position(marked);
-                u32::try_from(at.unwrap()).unwrap()
-            };
             DeltaRow {
-                object: ContentId::of(&delta),
-                len: u32::try_from(delta.len()).unwrap(),
-                sources: named.iter().map(|source| place(&source.mark)).collect(),
+                object: ContentId::of(&delta.object),
+                len: u32::try_from(delta.object.len()).unwrap(),
+                sources: delta.sources.iter().map(|at| u32::try_from(*at).unwrap()).collect(),
             }
         });
         let deltas = deltas.collect();

@@ -57,7 +57,7 @@ impl From<BodyError> for ApplyError {
     }
 }
 
-/// Makes the target of `delta` from the `sources` that its header names, in their order.
+/// Makes the target of `delta` from the `sources` it was made from, in their order.
 ///
 /// `out` is replaced by the result, at most `max_len` bytes; it is empty after
 /// an error. Beside `out`, memory stays under 16 MiB for targets of at most
@@ -66,8 +66,8 @@ impl From<BodyError> for ApplyError {
 ///
 /// # Errors
 /// `TooLong`, before anything is read, if the result would exceed `max_len`.
-/// `WrongSource` if a source has another length than the header names,
-/// `WrongResult` if it has other bytes.
+/// `WrongResult` or that of its body if a source has other bytes than the
+/// delta was made from.
 pub fn apply(
     delta: &[u8],
     sources: &[&dyn ReadAt],
@@ -104,10 +104,10 @@ fn make(
             }
             out.extend_from_slice(delta.body);
         }
-        Codec::Coded => body::read(delta.body, &old, target_len, out)?,
+        Codec::Coded { bare } => body::read(delta.body, bare, &old, target_len, out)?,
     }
     let expected = delta.header.target_mark;
-    let found = mark(blake3::hash(out).as_bytes());
+    let found = mark(&blake3::hash(out));
     if found != expected {
         return Err(ApplyError::WrongResult { expected, found });
     }

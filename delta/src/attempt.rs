@@ -2,8 +2,8 @@
 
 use crate::body::{self, BodyError, Choice};
 use crate::control::Copy;
-use crate::encode::Source;
-use crate::format::{self, Codec, Header, Mark, SourceRef, mark};
+use crate::encode::Delta;
+use crate::format::{self, Codec, Header, Mark, mark};
 use crate::image::Image;
 use crate::index::Index;
 use crate::limits::max_copies;
@@ -34,7 +34,7 @@ const SMALL_DELTA: usize = 16 << 10;
 /// One piece and what may be said of it.
 pub(crate) struct Attempt<'a> {
     pub(crate) index: &'a Index<'a>,
-    pub(crate) sources: &'a [Source<'a>],
+    pub(crate) sources: &'a [&'a [u8]],
     /// The sources' images, of those that are executables.
     pub(crate) images: &'a [Option<Image>],
     /// The image of the whole new file.
@@ -50,8 +50,8 @@ pub(crate) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// The smallest delta found.
-    pub(crate) fn smallest(&self) -> Vec<u8> {
-        let target_mark = mark(blake3::hash(self.piece).as_bytes());
+    pub(crate) fn smallest(&self) -> Delta {
+        let target_mark = mark(&blake3::hash(self.piece));
         let mut smallest = self.whole(target_mark);
         for habit in HABITS {
             let found = matcher::segments(self.index, self.masked, habit);
@@ -60,20 +60,20 @@ impl Attempt<'_> {
                 let segments = selection::worth_naming(self.index, self.masked, &found, min_equal);
                 if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
                     let coded = self.coded(target_mark, &segments);
-                    if coded.len() < smallest.len() {
+                    if coded.object.len() < smallest.object.len() {
                         smallest = coded;
                     }
                 }
-                if smallest.len() > SMALL_DELTA {
+                if smallest.object.len() > SMALL_DELTA {
                     break;
                 }
             }
         }
-        if smallest.len() > self.piece.len() / 2 {
+        if smallest.object.len() > self.piece.len() / 2 {
             for segments in self.last_resorts() {
                 if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
                     let coded = self.coded(target_mark, &segments);
-                    if coded.len() < smallest.len() {
+                    if coded.object.len() < smallest.object.len() {
                         smallest = coded;
                     }
                 }
@@ -99,14 +99,14 @@ impl Attempt<'_> {
     }
 
     /// The piece as it is.
-    fn whole(&self, target_mark: Mark) -> Vec<u8> {
+    fn whole(&self, target_mark: Mark) -> Delta {
         let target_len = self.piece.len() as u64;
-        let header = Header { target_len, target_mark, sources: Vec::new() };
-        format::write(Codec::Whole, &header, self.piece)
+        let header = Header { target_len, target_mark, source_count: 0 };
+        Delta { object: format::write(Codec::Whole, &header, self.piece), sources: Vec::new() }
     }
 
     /// The piece as copies of `segments`, and what lies between.
-    fn coded(&self, target_mark: Mark, segments: &[Segment]) -> Vec<u8> {
+    fn coded(&self, target_mark: Mark, segments: &[Segment]) -> Delta {
         let used = Used::new(self.index, segments.iter().map(|segment| segment.old));
         let mut made = 0;
         let copies = segments.iter().map(|segment| {
@@ -115,21 +115,18 @@ impl Attempt<'_> {
             Copy { extra, address: used.address(self.index, segment.old), len: segment.len }
         });
         let copies: Vec<Copy> = copies.collect();
-        let named = used.sources.iter().map(|&source| &self.sources[source]);
-        let refs = named
-            .clone()
-            .map(|source| SourceRef { mark: mark(&source.id), len: source.bytes.len() as u64 });
-        let header =
-            Header { target_len: self.piece.len() as u64, target_mark, sources: refs.collect() };
+        let target_len = self.piece.len() as u64;
+        let header = Header { target_len, target_mark, source_count: used.sources.len() };
         let zones = self.zones(&used, segments);
         let choice = Choice { zones: &zones, copies: &copies, depth: self.depth };
-        let bytes: Vec<&[u8]> = named.map(|source| source.bytes).collect();
-        let given: Vec<&dyn ReadAt> = bytes.iter().map(|bytes| bytes as &dyn ReadAt).collect();
+        let given = used.sources.iter().map(|&source| &self.sources[source] as &dyn ReadAt);
+        let given: Vec<&dyn ReadAt> = given.collect();
         let written = Old::new(&header, &given)
             .map_err(BodyError::Old)
             .and_then(|old| body::write(self.piece, &choice, &old));
-        let body = written.expect("segments lie within the piece and its sources");
-        format::write(Codec::Coded, &header, &body)
+        let (bare, body) = written.expect("segments lie within the piece and its sources");
+        let object = format::write(Codec::Coded { bare }, &header, &body);
+        Delta { object, sources: used.sources }
     }
 }
 

@@ -60,30 +60,37 @@ pub(crate) struct Choice<'a> {
     pub(crate) depth: usize,
 }
 
-/// Writes how `new` is made of `old`.
+/// Writes how `new` is made of `old`, and says whether it has bare bytes.
 ///
 /// # Errors
 /// If the copies lead outside, or old bytes cannot be read.
-pub(crate) fn write(new: &[u8], choice: &Choice<'_>, old: &Old<'_>) -> Result<Vec<u8>, BodyError> {
+pub(crate) fn write(
+    new: &[u8],
+    choice: &Choice<'_>,
+    old: &Old<'_>,
+) -> Result<(bool, Vec<u8>), BodyError> {
     let mut writer = Writer::new();
     let mut draft = draft(&mut writer, new, choice, old, new.len())?;
     draft.buffer[draft.start..].copy_from_slice(new);
     let bare = extra::write(&mut writer, &draft.buffer, &draft.holes, choice.depth);
     let mut body = Vec::new();
-    varint::write(&mut body, bare.len() as u64);
-    body.extend_from_slice(&bare);
+    if !bare.is_empty() {
+        varint::write(&mut body, bare.len() as u64);
+        body.extend_from_slice(&bare);
+    }
     body.extend_from_slice(&writer.finish());
-    Ok(body)
+    Ok((!bare.is_empty(), body))
 }
 
 /// Makes the target of `target_len` bytes that `body` tells.
 pub(crate) fn read(
     mut body: &[u8],
+    has_bare: bool,
     old: &Old<'_>,
     target_len: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), BodyError> {
-    let bare_len = varint::read(&mut body)?;
+    let bare_len = if has_bare { varint::read(&mut body)? } else { 0 };
     let bare_len = usize::try_from(bare_len).map_err(|_| BodyError::CutShort)?;
     let (bare, coded) = body.split_at_checked(bare_len).ok_or(BodyError::CutShort)?;
     let mut reader = Reader::new(coded);

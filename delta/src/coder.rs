@@ -1,10 +1,11 @@
-//! Bits in as little room as their chances allow: an adaptive binary range coder.
+//! Values in as little room as their chances allow: asymmetric numeral systems
+//! (rANS, after Jarek Duda), adaptive.
 //!
-//! Each decision has a [`Bit`], which learns how likely it is. What is coded is
-//! written once for both directions: a [`Writer`] is told the values, a
-//! [`Reader`] gives them. Promises that a reader stops at no byte and panics at
-//! none: what is not there reads as zeros, so that whoever reads must bound how
-//! much.
+//! Each decision has a [`Bit`] or a [`Nibble`], which learns how likely its
+//! values are. What is coded is written once for both directions: a [`Writer`]
+//! is told the values, a [`Reader`] gives them. Promises that a reader stops at
+//! no byte and panics at none: behind the end it goes on with what it has, so
+//! that whoever reads must bound how much.
 
 /// One decision and how likely it was so far.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +45,16 @@ impl Bit {
         Self { chance: 1 << 15, seen: 0, limit }
     }
 
-    #[inline]
+    #[inline(always)]
     fn learn(&mut self, bit: bool) {
         let weight = i32::from(WEIGHTS[usize::from(self.seen)]);
         let chance = i32::from(self.chance);
         // Whatever comes, both stay possible. No branch: what is coded well
         // is what no processor can foresee.
         let goal = SURE & i32::from(bit).wrapping_neg() | RARE;
-        self.chance = (chance + (((goal - chance) * weight) >> 16)) as u16;
-        self.seen += u8::from(self.seen < self.limit);
+        let step = (goal - chance).wrapping_mul(weight) >> 16;
+        self.chance = chance.wrapping_add(step) as u16;
+        self.seen = self.seen.wrapping_add(u8::from(self.seen < self.limit));
     }
 
     /// What coding `bit` would cost, in 256ths of a bit.
@@ -93,6 +95,115 @@ const PRICES: [u16; 2048] = {
     prices
 };
 
+/// One of sixteen values and how likely each was so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Nibble {
+    /// Where each value's share begins, and where the last one ends.
+    starts: [u16; 17],
+    /// How often it was seen, up to `NIBBLE_LIMIT`.
+    seen: u16,
+}
+
+/// What the values of a nibble share, as a power of two.
+const SHARE_BITS: u32 = 15;
+
+/// The least share of a value.
+const LEAST: u16 = 8;
+
+/// After so many, an observation counts no less.
+const NIBBLE_LIMIT: usize = 30;
+
+/// How much one more observation of a nibble counts after so many, of 65536.
+const NIBBLE_WEIGHTS: [i16; 32] = {
+    let mut weights = [0; 32];
+    let mut seen = 0;
+    while seen <= NIBBLE_LIMIT {
+        weights[seen] = (65536 * 2 / (2 * seen as i32 + 7)) as i16;
+        seen += 1;
+    }
+    weights
+};
+
+/// Where shares would begin if this value alone had been seen.
+const GOALS: [[u16; 16]; 16] = {
+    let mut goals = [[0; 16]; 16];
+    let mut value = 0;
+    while value < 16 {
+        let mut at = 0;
+        while at < 16 {
+            goals[value][at] = if at <= value {
+                LEAST * at as u16
+            } else {
+                (1 << SHARE_BITS) - LEAST * (16 - at as u16)
+            };
+            at += 1;
+        }
+        value += 1;
+    }
+    goals
+};
+
+impl Nibble {
+    /// All values are as likely.
+    pub(crate) const fn new() -> Self {
+        Self::of(16)
+    }
+
+    /// All values below `count` are as likely, others are not expected.
+    pub(crate) const fn of(count: usize) -> Self {
+        let mut starts = [1 << SHARE_BITS; 17];
+        let mut at = 0;
+        while at < 16 {
+            starts[at] = GOALS[0][at];
+            at += 1;
+        }
+        let all = (1 << SHARE_BITS) - LEAST as usize * (16 - count);
+        let mut at = 1;
+        while at < count {
+            starts[at] = (all * at / count) as u16;
+            at += 1;
+        }
+        Self { starts, seen: 0 }
+    }
+
+    /// Where the share of `value` begins, and how large it is.
+    #[inline(always)]
+    fn share(&self, value: usize) -> (u32, u32) {
+        let (start, end) = (self.starts[value & 15], self.starts[(value & 15) + 1]);
+        (u32::from(start), u32::from(end.wrapping_sub(start)))
+    }
+
+    /// The value in whose share `slot` lies.
+    #[inline(always)]
+    fn holder(&self, slot: u16) -> usize {
+        let begun = self.starts[..16].iter().fold(0u16, |begun, start| {
+            // Its upper bit is 1 if the share begins at the slot or before.
+            begun.wrapping_add(start.wrapping_sub(slot + 1) >> 15)
+        });
+        usize::from(begun).wrapping_sub(1)
+    }
+
+    #[inline(always)]
+    fn learn(&mut self, value: usize) {
+        let seen = usize::from(self.seen);
+        let weight = i32::from(NIBBLE_WEIGHTS[seen & 31]);
+        let goals = &GOALS[value & 15];
+        // Neighbours stay as far apart as their goals are, so no share is lost.
+        for (start, goal) in self.starts.iter_mut().zip(goals) {
+            let away = i32::from(goal.wrapping_sub(*start).cast_signed());
+            *start = start.wrapping_add((away.wrapping_mul(weight) >> 16) as u16);
+        }
+        self.seen = (seen + usize::from(seen < NIBBLE_LIMIT)) as u16;
+    }
+
+    /// What coding `value` would cost, in 256ths of a bit.
+    #[inline]
+    pub(crate) fn price(&self, value: usize) -> u32 {
+        let (_, share) = self.share(value);
+        u32::from(PRICES[(share >> (SHARE_BITS - 11)).min(2047) as usize])
+    }
+}
+
 /// Codes decisions, in either direction.
 pub(crate) trait Coder {
     /// Whether values are taken from whoever calls; else they are given.
@@ -101,125 +212,111 @@ pub(crate) trait Coder {
     /// Codes one decision; a reader ignores `bit`.
     fn bit(&mut self, model: &mut Bit, bit: bool) -> bool;
 
+    /// Codes one of sixteen values; a reader ignores `value`.
+    fn nibble(&mut self, model: &mut Nibble, value: u32) -> u32;
+
     /// Codes `count` bits, at most 16, that are as likely as not.
     fn even(&mut self, count: u32, value: u32) -> u32;
 }
 
-/// Below this, a range is renewed from the next four bytes.
-const SMALL: u64 = 1 << 32;
+/// A state below this takes four more bytes.
+const SMALL: u64 = 1 << 31;
+
+/// What was coded: a share of 2^`bits`.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    start: u32,
+    len: u32,
+    bits: u32,
+}
 
 /// Takes decisions, and gives bytes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Writer {
-    low: u64,
-    range: u64,
-    out: Vec<u8>,
+    /// The last is coded first.
+    shares: Vec<Share>,
 }
 
 impl Writer {
     pub(crate) fn new() -> Self {
-        Self { low: 0, range: u64::MAX, out: Vec::new() }
+        Self::default()
     }
 
-    fn raise(&mut self, by: u64) {
-        let (low, carry) = self.low.overflowing_add(by);
-        self.low = low;
-        if carry {
-            for byte in self.out.iter_mut().rev() {
-                *byte = byte.wrapping_add(1);
-                if *byte != 0 {
-                    break;
-                }
+    /// The bytes of all decisions.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        let mut state = 0u64;
+        let mut words = Vec::new();
+        for Share { start, len, bits } in self.shares.into_iter().rev() {
+            let len = u64::from(len);
+            if state >= len << (63 - bits) {
+                words.push(state as u32);
+                state >>= 32;
             }
+            state = ((state / len) << bits) + state % len + u64::from(start);
         }
-    }
-
-    fn renew(&mut self) {
-        if self.range < SMALL {
-            self.out.extend_from_slice(&((self.low >> 32) as u32).to_be_bytes());
-            self.low <<= 32;
-            self.range <<= 32;
-        }
-    }
-
-    /// The bytes of all decisions; zeros at the end are left out.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        // Of all numbers in range, the one with most zeros at its end.
-        let zeros = (0..64).rev().find(|zeros| {
-            let mask = (1u64 << zeros) - 1;
-            let up = (self.low.wrapping_neg()) & mask;
-            up < self.range
-        });
-        let mask = (1u64 << zeros.unwrap_or(0)) - 1;
-        let up = self.low.wrapping_neg() & mask;
-        self.raise(up);
-        self.out.extend_from_slice(&self.low.to_be_bytes());
-        while self.out.last() == Some(&0) {
-            self.out.pop();
-        }
-        self.out
+        let zeros = state.leading_zeros() as usize / 8;
+        let zeros = if words.is_empty() { zeros } else { zeros.min(8 - MIN_STATE_BYTES) };
+        let mut out = state.to_be_bytes()[zeros..].to_vec();
+        out.extend(words.iter().rev().flat_map(|word| word.to_be_bytes()));
+        out
     }
 }
+
+/// With words behind it, the first state has at least so many bytes.
+const MIN_STATE_BYTES: usize = 5;
 
 impl Coder for Writer {
     const WRITES: bool = true;
 
     #[inline]
     fn bit(&mut self, model: &mut Bit, bit: bool) -> bool {
-        let bound = (self.range >> 16) * u64::from(model.chance);
-        if bit {
-            self.range = bound;
-        } else {
-            self.raise(bound);
-            self.range -= bound;
-        }
+        let chance = u32::from(model.chance);
+        let (start, len) = if bit { (0, chance) } else { (chance, (1 << 16) - chance) };
+        self.shares.push(Share { start, len, bits: 16 });
         model.learn(bit);
-        self.renew();
         bit
     }
 
+    #[inline]
+    fn nibble(&mut self, model: &mut Nibble, value: u32) -> u32 {
+        let (start, len) = model.share(value as usize);
+        self.shares.push(Share { start, len, bits: SHARE_BITS });
+        model.learn(value as usize);
+        value
+    }
+
     fn even(&mut self, count: u32, value: u32) -> u32 {
-        let unit = self.range >> count;
-        self.raise(unit * u64::from(value));
-        self.range = unit;
-        self.renew();
+        self.shares.push(Share { start: value, len: 1, bits: count });
         value
     }
 }
 
 /// Gives the decisions that were taken.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Reader<'a> {
-    code: u64,
-    range: u64,
+    state: u64,
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        let mut reader = Self { code: 0, range: u64::MAX, rest: bytes };
-        reader.code = u64::from(reader.next()) << 32;
-        reader.code |= u64::from(reader.next());
-        reader
+        let first = if bytes.len() <= 8 {
+            bytes.len()
+        } else {
+            MIN_STATE_BYTES + (bytes.len() - MIN_STATE_BYTES) % 4
+        };
+        let (first, rest) = bytes.split_at(first);
+        let state = first.iter().fold(0, |state, byte| state << 8 | u64::from(*byte));
+        Self { state, rest }
     }
 
-    #[inline]
-    fn next(&mut self) -> u32 {
-        if let Some((bytes, rest)) = self.rest.split_first_chunk() {
-            self.rest = rest;
-            return u32::from_be_bytes(*bytes);
-        }
-        let mut last = [0; 4];
-        last[..self.rest.len()].copy_from_slice(self.rest);
-        self.rest = &[];
-        u32::from_be_bytes(last)
-    }
-
-    #[inline]
+    #[inline(always)]
     fn renew(&mut self) {
-        if self.range < SMALL {
-            self.range <<= 32;
-            self.code = self.code << 32 | u64::from(self.next());
+        if self.state < SMALL
+            && let Some((bytes, rest)) = self.rest.split_first_chunk()
+        {
+            self.state = self.state << 32 | u64::from(u32::from_be_bytes(*bytes));
+            self.rest = rest;
         }
     }
 }
@@ -227,26 +324,38 @@ impl<'a> Reader<'a> {
 impl Coder for Reader<'_> {
     const WRITES: bool = false;
 
-    #[inline]
+    #[inline(always)]
     fn bit(&mut self, model: &mut Bit, _: bool) -> bool {
-        let bound = (self.range >> 16) * u64::from(model.chance);
-        let bit = self.code < bound;
-        let other = u64::from(bit).wrapping_sub(1);
-        self.code -= bound & other;
-        self.range = bound & !other | (self.range - bound) & other;
+        let chance = u64::from(model.chance);
+        let (above, slot) = (self.state >> 16, self.state & 0xffff);
+        let bit = slot < chance;
+        // Both are made, so that no processor has to foresee which it is.
+        let taken = above.wrapping_mul(chance).wrapping_add(slot);
+        let other = self.state.wrapping_sub(above.wrapping_mul(chance)).wrapping_sub(chance);
+        self.state = if bit { taken } else { other };
         model.learn(bit);
         self.renew();
         bit
     }
 
-    fn even(&mut self, count: u32, _: u32) -> u32 {
-        let unit = self.range >> count;
-        // Only a stream that nobody wrote leads beyond the last value.
-        let value = (self.code / unit).min((1 << count) - 1);
-        self.code -= value * unit;
-        self.range = unit;
+    #[inline(always)]
+    fn nibble(&mut self, model: &mut Nibble, _: u32) -> u32 {
+        let slot = self.state & ((1 << SHARE_BITS) - 1);
+        let value = model.holder(slot as u16);
+        let (start, len) = model.share(value);
+        let above = (self.state >> SHARE_BITS).wrapping_mul(u64::from(len));
+        self.state = above.wrapping_add(slot).wrapping_sub(u64::from(start));
+        model.learn(value);
         self.renew();
         value as u32
+    }
+
+    #[inline(always)]
+    fn even(&mut self, count: u32, _: u32) -> u32 {
+        let value = self.state as u32 & ((1 << count) - 1);
+        self.state >>= count;
+        self.renew();
+        value
     }
 }
 
@@ -262,6 +371,7 @@ mod tests {
             state >> 16
         };
         let mut bits = [Bit::QUICK, Bit::STEADY, Bit::QUICK];
+        let mut nibble = Nibble::new();
         let mut given = Vec::new();
         for at in 0..5000 {
             let skew = [60, 60_000, 65_400][at / 1700];
@@ -269,6 +379,7 @@ mod tests {
             given.push(u32::from(coder.bit(&mut bits[at % 3], bit)));
             let count = next() % 17;
             let value = next() & ((1 << count) - 1);
+            given.push(coder.nibble(&mut nibble, value & 15 & next()));
             if at % 5 == 0 {
                 given.push(coder.even(count, value));
             }
@@ -312,6 +423,7 @@ mod tests {
         assert!(Writer::new().finish().is_empty());
         let mut reader = Reader::new(&[]);
         (0..1000).for_each(|_| assert!(reader.bit(&mut Bit::QUICK.clone(), false)));
+        assert_eq!(reader.nibble(&mut Nibble::new(), 7), 0);
         assert_eq!(reader.even(16, 0), 0);
     }
 }

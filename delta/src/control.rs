@@ -70,14 +70,14 @@ pub(crate) fn code<C: Coder>(
     let beyond_target = ControlError::BeyondTarget { target_len };
     let beyond_sources = ControlError::BeyondSources { sources_len };
     let mut model = Model {
-        extra: Number::new(Bit::QUICK),
-        len: Number::new(Bit::QUICK),
+        extra: Number::new(),
+        len: Number::new(),
         stays: [Bit::QUICK; 2],
         known: Bit::QUICK,
         which: [Bit::QUICK; SHIFTS],
         onward: Signed::new(Bit::QUICK),
     };
-    let found = Number::new(Bit::QUICK).code(coder, copies.len() as u64);
+    let found = Number::new().code(coder, copies.len() as u64);
     let allowed = max_copies(target_len);
     if found > allowed {
         return Err(ControlError::TooMany { found, allowed });
@@ -96,7 +96,7 @@ pub(crate) fn code<C: Coder>(
         if !stayed {
             let which = shifts.iter().position(|known| *known == shift);
             if coder.bit(&mut model.known, which.is_some()) {
-                let which = symbol(coder, &mut model.which, 2, which.unwrap_or(0) as u32);
+                let which = symbol(coder, &mut model.which, which.unwrap_or(0) as u32);
                 to_front(&mut shifts, which as usize);
             } else {
                 let onward = told.address as i64 - old_end as i64;
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn more_copies_than_a_target_may_have_are_refused() {
         let mut writer = Writer::new();
-        Number::new(Bit::QUICK).code(&mut writer, 1 << 40);
+        Number::new().code(&mut writer, 1 << 40);
         let bytes = writer.finish();
         let refused = code(&mut Reader::new(&bytes), &[], 1000, 1000);
         let allowed = max_copies(1000);

@@ -83,7 +83,7 @@ pub(crate) fn code<C: Coder>(
         gap_after: Recall::new(),
         amount_after: Recall::new(),
         amount_of: Recall::new(),
-        gaps: [const { Number::new(Bit::QUICK) }; 6],
+        gaps: [const { Number::new() }; 6],
         known: [Bit::QUICK; 4],
         which: [[Bit::QUICK; 1 << AMOUNT_BITS]; 2],
         bytes: vec![[Bit::QUICK; 256]; 4],
@@ -133,7 +133,7 @@ pub(crate) fn code<C: Coder>(
                     history = history << 1 & 3 | usize::from(known);
                     let bits = &mut model.which[history >> 1];
                     known.then(|| {
-                        let which = symbol(coder, bits, AMOUNT_BITS, which.unwrap_or(0) as u32);
+                        let which = symbol(coder, bits, which.unwrap_or(0) as u32);
                         amounts[which as usize]
                     })
                 }
@@ -151,7 +151,7 @@ pub(crate) fn code<C: Coder>(
         loop {
             let place = at - start;
             let added = if C::WRITES { new[at].wrapping_sub(bytes[at]) } else { 0 };
-            let added = symbol(coder, &mut model.bytes[place.min(3)], 8, u32::from(added));
+            let added = symbol(coder, &mut model.bytes[place.min(3)], u32::from(added));
             bytes[at] = bytes[at].wrapping_add(added as u8);
             at += 1;
             if at == bytes.len() {
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn corrections_beyond_the_end_are_refused() {
         let mut writer = Writer::new();
-        Number::new(Bit::QUICK).code(&mut writer, 7);
+        Number::new().code(&mut writer, 7);
         let bytes = writer.finish();
         let refused = code(&mut Reader::new(&bytes), &mut [0; 6], &[]);
         assert_eq!(refused, Err(CorrectionError { len: 6 }));

@@ -14,15 +14,6 @@ use crate::index::{Index, WindowTooLarge};
 use crate::limits::MAX_TARGET_BYTES;
 use crate::options::Options;
 
-/// An old file, or a pack of several.
-#[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
-    /// The blake3 of `bytes`.
-    pub id: [u8; 32],
-    /// The whole file.
-    pub bytes: &'a [u8],
-}
-
 /// A new file or pack, to be made piece by piece.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
@@ -30,6 +21,15 @@ pub struct Target<'a> {
     pub bytes: &'a [u8],
     /// Where each piece ends; the last at the end of `bytes`.
     pub piece_ends: &'a [usize],
+}
+
+/// One piece, encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    /// The delta object.
+    pub object: Vec<u8>,
+    /// Which of the encoder's sources `apply` must be given, in this order.
+    pub sources: Vec<usize>,
 }
 
 /// Sources that no encoder can be made of.
@@ -49,27 +49,27 @@ pub enum EncodeError {
 /// Makes deltas against one set of sources.
 pub struct Encoder<'a> {
     index: Index<'a>,
-    sources: Vec<Source<'a>>,
+    sources: Vec<&'a [u8]>,
     images: Vec<Option<Image>>,
     depth: usize,
 }
 
 impl<'a> Encoder<'a> {
-    /// Reads all `sources`, so that each may serve every target.
+    /// Reads all `sources`, old files or packs of several, so that each may serve every target.
     ///
     /// Of a delta only the 16 sources that bring most can be used: many small
     /// files are better given as a few packs.
     ///
     /// # Errors
     /// `Window` if the sources have more than `limits::MAX_WINDOW_BYTES`.
-    pub fn new(sources: Vec<Source<'a>>, options: &Options) -> Result<Self, EncodeError> {
+    pub fn new(sources: Vec<&'a [u8]>, options: &Options) -> Result<Self, EncodeError> {
         if !(1..=22).contains(&options.level) {
             return Err(EncodeError::Level { found: options.level });
         }
         let images: Vec<Option<Image>> =
-            sources.par_iter().map(|source| Image::of(source.bytes)).collect();
+            sources.par_iter().map(|source| Image::of(source)).collect();
         let both = sources.par_iter().zip(&images);
-        let matched = both.map(|(source, image)| masked(source.bytes, image.as_ref()));
+        let matched = both.map(|(source, image)| masked(source, image.as_ref()));
         let index = Index::new(matched.collect())?;
         Ok(Self { index, sources, images, depth: options.depth() })
     }
@@ -86,8 +86,8 @@ impl<'a> Encoder<'a> {
         &self,
         targets: &[Target<'_>],
         progress: &(dyn Fn(u64) + Sync),
-    ) -> Vec<Vec<Vec<u8>>> {
-        let encoded = |target: &Target<'_>| -> Vec<Vec<u8>> {
+    ) -> Vec<Vec<Delta>> {
+        let encoded = |target: &Target<'_>| -> Vec<Delta> {
             let image = Image::of(target.bytes);
             let masked = masked(target.bytes, image.as_ref());
             let each = pieces(target).into_par_iter().map(|place| {

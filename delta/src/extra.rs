@@ -118,21 +118,24 @@ pub(crate) fn read(
     mut bare: &[u8],
 ) -> Result<(), ExtraError> {
     let mut filling = Filling::new();
+    // What is known to nobody else stays in registers.
+    let mut own = std::mem::take(reader);
     for hole in holes {
         filling.enter(hole);
         for chunk in chunks(&hole.place) {
-            if chunk.len() >= MIN_BARE_BYTES && reader.bit(&mut filling.bare, false) {
+            if chunk.len() >= MIN_BARE_BYTES && own.bit(&mut filling.bare, false) {
                 let (bytes, rest) = bare.split_at_checked(chunk.len()).ok_or(ExtraError::Bare)?;
                 buffer[chunk].copy_from_slice(bytes);
                 bare = rest;
                 continue;
             }
-            fill(reader, buffer, &mut filling, chunk)?;
+            fill(&mut own, buffer, &mut filling, chunk)?;
         }
     }
     if bare.is_empty() { Ok(()) } else { Err(ExtraError::Bare) }
 }
 
+#[inline(always)]
 fn fill(
     reader: &mut Reader<'_>,
     buffer: &mut [u8],
@@ -140,17 +143,18 @@ fn fill(
     chunk: Range<usize>,
 ) -> Result<(), ExtraError> {
     let mut at = chunk.start;
+    let mut past = filling.past;
     while at < chunk.end {
-        let around = Around::new(buffer, at, filling.past);
-        let op = filling.model.code(reader, filling.past, around, Op::Literal(0));
+        let around = Around::new(buffer, at, past);
+        let op = filling.model.code(reader, past, around, Op::Literal(0));
         let (distance, len) = match op {
             Op::Literal(byte) => {
                 buffer[at] = byte;
                 at += 1;
-                filling.past = filling.past.after(op);
+                past = past.after(op);
                 continue;
             }
-            Op::Again { which, len } => (filling.past.distances[which] as usize, len),
+            Op::Again { which, len } => (past.distance(which), len),
             Op::Repeat { distance, len } => (distance, len),
         };
         let left = chunk.end - at;
@@ -168,8 +172,9 @@ fn fill(
             }
         }
         at += len;
-        filling.past = filling.past.after(op);
+        past = past.after(op);
     }
+    filling.past = past;
     Ok(())
 }
 

@@ -32,6 +32,7 @@ const PAGE_BITS: u32 = 0x60ff_ffe0;
 
 impl Field {
     /// What the bytes of the field say.
+    #[inline(always)]
     pub(crate) fn value(&self, bytes: &[u8]) -> u64 {
         match self.form {
             Form::Plain | Form::Backwards if self.width == 4 => long(word(bytes, self.at)),
@@ -46,6 +47,7 @@ impl Field {
     }
 
     /// Makes the bytes say `value`.
+    #[inline(always)]
     pub(crate) fn put(&self, bytes: &mut [u8], value: u64) {
         match self.form {
             Form::Plain | Form::Backwards => {
@@ -72,15 +74,18 @@ impl Field {
     }
 
     /// What `value` means in the old file.
+    #[inline(always)]
     pub(crate) fn label(&self, value: u64) -> u64 {
         self.meaning(self.origin[0], value)
     }
 
     /// What `value` means in the new file.
+    #[inline(always)]
     pub(crate) fn new_label(&self, value: u64) -> u64 {
         self.meaning(self.origin[1], value)
     }
 
+    #[inline(always)]
     fn meaning(&self, origin: u64, value: u64) -> u64 {
         match self.form {
             Form::Plain => origin.wrapping_add(value),
@@ -94,6 +99,7 @@ impl Field {
     }
 
     /// What is said in the new file to mean `va`.
+    #[inline(always)]
     pub(crate) fn new_value(&self, va: u64) -> u64 {
         let origin = self.origin[1];
         match self.form {
@@ -110,22 +116,26 @@ impl Field {
 }
 
 /// The lowest `bits` of `value`, the highest of them being its sign.
+#[inline(always)]
 fn signed(value: u64, bits: u32) -> u64 {
     let up = 64 - bits;
     ((value << up).cast_signed() >> up).cast_unsigned()
 }
 
 /// Four bytes as a number, little-endian.
+#[inline(always)]
 pub(crate) fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 /// Eight bytes as a number, little-endian.
+#[inline(always)]
 pub(crate) fn quad(bytes: &[u8], at: usize) -> u64 {
     u64::from(word(bytes, at)) | u64::from(word(bytes, at + 4)) << 32
 }
 
 /// A distance of 4 bytes.
+#[inline(always)]
 fn long(word: u32) -> u64 {
     i64::from(word.cast_signed()).cast_unsigned()
 }

@@ -6,23 +6,31 @@
 use crate::limits::{MAX_OVERHEAD_BYTES, MAX_SOURCES, MAX_TARGET_BYTES};
 use crate::varint::{self, BadVarint};
 
-/// The first bytes of every delta object.
-pub(crate) const MAGIC: [u8; 2] = *b"UD";
+/// The upper half of every delta object's first byte; the lower is its version.
+const MAGIC: u8 = 0xd0;
 
 /// The only version there is.
-pub(crate) const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+
+/// In the second byte: how many sources there are, and what else is so.
+const SOURCES: u8 = 0x1f;
+const CODED: u8 = 0x20;
+const BARE: u8 = 0x40;
+const FULL: u8 = 0x80;
+
+/// What a full target has, as most have: then its length is not told.
+const FULL_BYTES: u64 = 1 << 20;
 
 /// The first bytes of a blake3.
 ///
-/// Enough to notice a mistake, and to tell the files of one release apart. It
-/// protects from nobody: that is for whoever names the delta and its result.
-pub type Mark = [u8; 8];
+/// Enough to notice a mistake. It protects from nobody: that is for whoever
+/// names the delta and its result.
+pub type Mark = [u8; 4];
 
 /// The mark of what has this blake3.
-#[must_use]
-pub fn mark(id: &[u8; 32]) -> Mark {
-    let [mark @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *id;
-    mark
+pub(crate) fn mark(id: &blake3::Hash) -> Mark {
+    let [a, b, c, d, ..] = *id.as_bytes();
+    [a, b, c, d]
 }
 
 /// How a delta makes its target.
@@ -31,33 +39,10 @@ pub(crate) enum Codec {
     /// Its body is the target.
     Whole,
     /// From old bytes, corrections of them, and new bytes between.
-    Coded,
-}
-
-impl Codec {
-    fn id(self) -> u8 {
-        match self {
-            Self::Whole => 0,
-            Self::Coded => 1,
-        }
-    }
-
-    fn from_id(id: u8) -> Option<Self> {
-        match id {
-            0 => Some(Self::Whole),
-            1 => Some(Self::Coded),
-            _ => None,
-        }
-    }
-}
-
-/// An old file that a delta reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SourceRef {
-    /// The mark of the whole file.
-    pub mark: Mark,
-    /// How many bytes it has.
-    pub len: u64,
+    Coded {
+        /// Whether some of the new bytes stand as they are.
+        bare: bool,
+    },
 }
 
 /// What a delta makes, and from what.
@@ -67,15 +52,15 @@ pub struct Header {
     pub target_len: u64,
     /// The mark of the result.
     pub target_mark: Mark,
-    /// The old files it reads, at most 16, in the order `apply` takes them.
-    pub sources: Vec<SourceRef>,
+    /// How many sources it reads, at most 16. Which, whoever has it must know.
+    pub source_count: usize,
 }
 
 /// Bytes that are not a delta object, or one beyond the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// It does not begin as a delta does.
-    #[error("not a delta: it does not begin with {MAGIC:02x?}")]
+    #[error("not a delta: it does not begin as one")]
     NotADelta,
     /// It is of a version this program does not know.
     #[error("delta of version {found}, known is {VERSION}")]
@@ -83,12 +68,9 @@ pub enum FormatError {
         /// The version it names.
         found: u8,
     },
-    /// It is made in a way this program does not know.
-    #[error("delta of the unknown codec {found}")]
-    UnknownCodec {
-        /// The codec it names.
-        found: u8,
-    },
+    /// It is whole, and yet has bare bytes or sources.
+    #[error("the delta is whole and says how it is coded")]
+    Contradiction,
     /// It ends before it is complete.
     #[error("the delta is cut short")]
     CutShort,
@@ -113,11 +95,8 @@ pub enum FormatError {
     #[error("the delta names {declared} sources, at most {MAX_SOURCES} are allowed")]
     TooManySources {
         /// The number it declares.
-        declared: u64,
+        declared: usize,
     },
-    /// Its sources together are longer than any number can tell.
-    #[error("the sources of the delta are too long")]
-    SourcesTooLong,
 }
 
 /// A delta object, its body not yet read.
@@ -132,16 +111,25 @@ impl<'a> Delta<'a> {
     /// Reads the first bytes of a delta object.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let mut rest = bytes;
-        if take(&mut rest).ok() != Some(MAGIC) {
+        let [first] = take(&mut rest).map_err(|_| FormatError::NotADelta)?;
+        if first & 0xf0 != MAGIC {
             return Err(FormatError::NotADelta);
         }
-        let [found] = take(&mut rest)?;
-        if found != VERSION {
-            return Err(FormatError::UnknownVersion { found });
+        if first != MAGIC | VERSION {
+            return Err(FormatError::UnknownVersion { found: first & 0x0f });
         }
-        let [found] = take(&mut rest)?;
-        let codec = Codec::from_id(found).ok_or(FormatError::UnknownCodec { found })?;
-        let target_len = varint::read(&mut rest)?;
+        let [what] = take(&mut rest)?;
+        let source_count = usize::from(what & SOURCES);
+        if source_count > MAX_SOURCES {
+            return Err(FormatError::TooManySources { declared: source_count });
+        }
+        let codec = match what & (CODED | BARE) {
+            0 if source_count == 0 => Codec::Whole,
+            CODED => Codec::Coded { bare: false },
+            both if both == CODED | BARE => Codec::Coded { bare: true },
+            _ => return Err(FormatError::Contradiction),
+        };
+        let target_len = if what & FULL != 0 { FULL_BYTES } else { varint::read(&mut rest)? };
         if target_len > MAX_TARGET_BYTES {
             return Err(FormatError::TargetTooLong { declared: target_len });
         }
@@ -150,26 +138,11 @@ impl<'a> Delta<'a> {
             return Err(FormatError::DeltaTooLong { found, target_len });
         }
         let target_mark = take(&mut rest)?;
-        let declared = varint::read(&mut rest)?;
-        if declared > MAX_SOURCES as u64 {
-            return Err(FormatError::TooManySources { declared });
-        }
-        let mut sources = Vec::with_capacity(MAX_SOURCES);
-        let mut all = 0u64;
-        for _ in 0..declared {
-            let source = SourceRef { mark: take(&mut rest)?, len: varint::read(&mut rest)? };
-            all = all.checked_add(source.len).ok_or(FormatError::SourcesTooLong)?;
-            sources.push(source);
-        }
-        // Room is left for whatever is counted from the end of the sources.
-        if all >= 1 << 62 {
-            return Err(FormatError::SourcesTooLong);
-        }
-        Ok(Self { codec, header: Header { target_len, target_mark, sources }, body: rest })
+        Ok(Self { codec, header: Header { target_len, target_mark, source_count }, body: rest })
     }
 }
 
-/// What `delta` makes and which sources it reads, without reading its body.
+/// What `delta` makes and how many sources it reads, without reading its body.
 ///
 /// # Errors
 /// `FormatError` if these are not the first bytes of a delta, or declare more
@@ -186,17 +159,17 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], FormatError> {
 
 /// Writes a delta object.
 pub(crate) fn write(codec: Codec, header: &Header, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.extend_from_slice(&MAGIC);
-    out.push(VERSION);
-    out.push(codec.id());
-    varint::write(&mut out, header.target_len);
-    out.extend_from_slice(&header.target_mark);
-    varint::write(&mut out, header.sources.len() as u64);
-    for source in &header.sources {
-        out.extend_from_slice(&source.mark);
-        varint::write(&mut out, source.len);
+    let coded = match codec {
+        Codec::Whole => 0,
+        Codec::Coded { bare: false } => CODED,
+        Codec::Coded { bare: true } => CODED | BARE,
+    };
+    let full = if header.target_len == FULL_BYTES { FULL } else { 0 };
+    let mut out = vec![MAGIC | VERSION, header.source_count as u8 | coded | full];
+    if full == 0 {
+        varint::write(&mut out, header.target_len);
     }
+    out.extend_from_slice(&header.target_mark);
     out.extend_from_slice(body);
     out
 }

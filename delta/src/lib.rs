@@ -42,7 +42,7 @@ pub mod varint;
 pub mod zones;
 
 pub use crate::apply::{ApplyError, apply};
-pub use crate::encode::{EncodeError, Encoder, Source, Target};
-pub use crate::format::{FormatError, Header, Mark, SourceRef, header, mark};
+pub use crate::encode::{Delta, EncodeError, Encoder, Target};
+pub use crate::format::{FormatError, Header, Mark, header};
 pub use crate::options::Options;
 pub use crate::read_at::ReadAt;

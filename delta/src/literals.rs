@@ -5,7 +5,7 @@
 //! are chosen (`parser`) nor what they make (`extra`).
 
 use crate::coder::{Bit, Coder};
-use crate::numbers::{Number, symbol, symbol_price, to_front};
+use crate::numbers::{Byte, Number, symbol, symbol_price};
 
 /// The shortest repetition at a distance of its own.
 pub(crate) const MIN_REPEAT: usize = 3;
@@ -27,45 +27,63 @@ pub(crate) enum Op {
 /// What the next step depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Past {
-    /// The last distances, none twice in a row.
-    pub(crate) distances: [u32; REMEMBERED],
+    /// The last distances, 32 bits each, the newest lowest.
+    distances: u128,
     /// The kinds of the last two steps: 0 literal, 1 again, 2 repeat.
-    kinds: u8,
+    older: u8,
+    newer: u8,
 }
 
 impl Past {
     pub(crate) fn new() -> Self {
-        Self { distances: [1; REMEMBERED], kinds: 0 }
+        Self { distances: 1 << 96 | 1 << 64 | 1 << 32 | 1, older: 0, newer: 0 }
     }
 
     /// Two distances at which the next bytes may well go on.
     pub(crate) fn expecting(self, first: u32, second: u32) -> Self {
-        let [one, two, ..] = self.distances;
-        Self { distances: [first, second, one, two], kinds: 1 }
+        let front = u128::from(second) << 32 | u128::from(first);
+        Self { distances: self.distances << 64 | front, older: 0, newer: 1 }
     }
 
     /// Whether the last step was a repetition, or one is expected.
     #[inline]
     fn repeated(self) -> bool {
-        !self.kinds.is_multiple_of(3)
+        self.newer > 0
     }
 
-    #[inline]
-    pub(crate) fn after(mut self, op: Op) -> Self {
-        let kind = match op {
-            Op::Literal(_) => 0,
+    /// One of the remembered distances.
+    #[inline(always)]
+    pub(crate) fn distance(self, which: usize) -> usize {
+        (self.distances >> (32 * (which & 3))) as u32 as usize
+    }
+
+    /// Which of nine kinds the last two steps are together.
+    #[inline(always)]
+    fn kinds(self) -> usize {
+        usize::from(self.older & 3) * 3 + usize::from(self.newer & 3)
+    }
+
+    /// After a step of this kind.
+    #[inline(always)]
+    fn then(self, kind: u8, distances: u128) -> Self {
+        Self { distances, older: self.newer, newer: kind }
+    }
+
+    #[inline(always)]
+    pub(crate) fn after(self, op: Op) -> Self {
+        match op {
+            Op::Literal(_) => self.then(0, self.distances),
             Op::Again { which, .. } => {
-                to_front(&mut self.distances, which);
-                1
+                // Those before it move back by one place; what is behind stays.
+                let before = (1u128 << (32 * (which & 3))) - 1;
+                let behind = self.distances & !(before << 32 | 0xffff_ffff);
+                let moved = (self.distances & before) << 32;
+                self.then(1, behind | moved | self.distance(which) as u128)
             }
             Op::Repeat { distance, .. } => {
-                to_front(&mut self.distances, REMEMBERED - 1);
-                self.distances[0] = distance as u32;
-                2
+                self.then(2, self.distances << 32 | u128::from(distance as u32))
             }
-        };
-        self.kinds = self.kinds % 3 * 3 + kind;
-        self
+        }
     }
 }
 
@@ -82,7 +100,7 @@ impl Around {
     #[inline]
     pub(crate) fn new(bytes: &[u8], at: usize, past: Past) -> Self {
         let before = if at > 0 { bytes[at - 1] } else { 0 };
-        let back = at.checked_sub(past.distances[0] as usize).filter(|_| past.repeated());
+        let back = at.checked_sub(past.distance(0)).filter(|_| past.repeated());
         Self { before, expected: back.map(|back| bytes[back]) }
     }
 }
@@ -98,9 +116,10 @@ pub(crate) struct Literals {
     repeat_len: Number,
     distance: [Number; 4],
     /// Literals, by the byte before.
-    bytes: Vec<[Bit; 256]>,
-    /// Whether bits of a literal are those of the byte a repetition would bring.
-    alike: [[Bit; 8]; 2],
+    bytes: Vec<Byte>,
+    /// Literals, by the byte that a repetition would bring: their upper half,
+    /// and their lower one if the upper is the same.
+    instead: Vec<Byte>,
 }
 
 impl Literals {
@@ -109,16 +128,16 @@ impl Literals {
             repeats: [Bit::QUICK; 9],
             again: [Bit::QUICK; 9],
             which: [[Bit::QUICK; REMEMBERED]; 3],
-            again_len: [const { Number::new(Bit::QUICK) }; 2],
-            repeat_len: Number::new(Bit::QUICK),
-            distance: [const { Number::new(Bit::QUICK) }; 4],
-            bytes: vec![[Bit::QUICK; 256]; 256],
-            alike: [[Bit::QUICK; 8]; 2],
+            again_len: [const { Number::new() }; 2],
+            repeat_len: Number::new(),
+            distance: [const { Number::new() }; 4],
+            bytes: vec![Byte::new(); 256],
+            instead: vec![Byte::new(); 16],
         }
     }
 
     /// Codes one step behind `past`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn code<C: Coder>(
         &mut self,
         coder: &mut C,
@@ -126,7 +145,7 @@ impl Literals {
         around: Around,
         op: Op,
     ) -> Op {
-        let kinds = usize::from(past.kinds);
+        let kinds = past.kinds();
         if !coder.bit(&mut self.repeats[kinds], !matches!(op, Op::Literal(_))) {
             let byte = if let Op::Literal(byte) = op { byte } else { 0 };
             return Op::Literal(self.literal(coder, around, byte));
@@ -134,7 +153,8 @@ impl Literals {
         if coder.bit(&mut self.again[kinds], matches!(op, Op::Again { .. })) {
             let (which, len) =
                 if let Op::Again { which, len } = op { (which, len) } else { (0, 1) };
-            let which = symbol(coder, &mut self.which[kinds % 3], 2, which as u32) as usize;
+            let which =
+                symbol(coder, &mut self.which[usize::from(past.newer & 3)], which as u32) as usize;
             let len = self.again_len[usize::from(which > 0)].code(coder, len as u64 - 1);
             return Op::Again {
                 which,
@@ -153,65 +173,40 @@ impl Literals {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn literal<C: Coder>(&mut self, coder: &mut C, around: Around, byte: u8) -> u8 {
-        let bits = &mut self.bytes[usize::from(around.before)];
-        let mut node = 1usize;
-        let mut at = 8;
-        if let Some(expected) = around.expected {
-            // As long as its bits are those expected, they are told as such.
-            while at > 0 {
-                at -= 1;
-                let bit = expected >> at & 1;
-                let model = &mut self.alike[usize::from(bit)][at as usize];
-                let alike = coder.bit(model, byte >> at & 1 == bit);
-                node = node << 1 | usize::from(if alike { bit } else { 1 - bit });
-                if !alike {
-                    break;
-                }
-            }
+        let bytes = &mut self.bytes[usize::from(around.before)];
+        let Some(expected) = around.expected else {
+            return bytes.code(coder, byte);
+        };
+        let instead = &mut self.instead[usize::from(expected >> 4)];
+        let high = instead.high(coder, byte);
+        if high == expected >> 4 {
+            return high << 4 | instead.low(coder, expected & 15, byte);
         }
-        while at > 0 {
-            at -= 1;
-            let bit = coder.bit(&mut bits[node], byte >> at & 1 == 1);
-            node = node << 1 | usize::from(bit);
-        }
-        node as u8
+        high << 4 | bytes.low(coder, high, byte)
     }
 
     /// What a literal would cost, in 256ths of a bit.
     pub(crate) fn literal_price(&self, past: Past, around: Around, byte: u8) -> u32 {
-        let bits = &self.bytes[usize::from(around.before)];
-        let mut price = self.repeats[usize::from(past.kinds)].price(false);
-        let mut node = 1usize;
-        let mut at = 8;
-        if let Some(expected) = around.expected {
-            while at > 0 {
-                at -= 1;
-                let bit = expected >> at & 1;
-                let alike = byte >> at & 1 == bit;
-                price += self.alike[usize::from(bit)][at as usize].price(alike);
-                node = node << 1 | usize::from(byte >> at & 1);
-                if !alike {
-                    break;
-                }
-            }
+        let told = self.repeats[past.kinds()].price(false);
+        let bytes = &self.bytes[usize::from(around.before)];
+        let [high, low] = bytes.prices(byte);
+        let Some(expected) = around.expected else { return told + high + low };
+        let instead = &self.instead[usize::from(expected >> 4)];
+        let [high, _] = instead.prices(byte);
+        if byte >> 4 == expected >> 4 {
+            return told + high + instead.low_price(expected & 15, byte);
         }
-        while at > 0 {
-            at -= 1;
-            let bit = byte >> at & 1 == 1;
-            price += bits[node].price(bit);
-            node = node << 1 | usize::from(bit);
-        }
-        price
+        told + high + low
     }
 
     /// What it costs to say that a remembered distance is taken, and which.
     pub(crate) fn again_price(&self, past: Past, which: usize) -> u32 {
-        let kinds = usize::from(past.kinds);
+        let kinds = past.kinds();
         self.repeats[kinds].price(true)
             + self.again[kinds].price(true)
-            + symbol_price(&self.which[kinds % 3], 2, which as u32)
+            + symbol_price(&self.which[usize::from(past.newer & 3)], which as u32)
     }
 
     /// What the length of such a repetition costs.
@@ -221,7 +216,7 @@ impl Literals {
 
     /// What it costs to say that there is a repetition at a distance of its own.
     pub(crate) fn repeat_price(&self, past: Past) -> u32 {
-        let kinds = usize::from(past.kinds);
+        let kinds = past.kinds();
         self.repeats[kinds].price(true) + self.again[kinds].price(false)
     }
 

@@ -1,32 +1,34 @@
 //! Models of what is coded: symbols of a few bits, numbers of either sign.
 
-use crate::coder::{Bit, Coder};
+use crate::coder::{Bit, Coder, Nibble};
 
-/// Codes a symbol of `count` bits; `bits` has 2^count decisions.
-#[inline]
-pub(crate) fn symbol<C: Coder>(coder: &mut C, bits: &mut [Bit], count: u32, value: u32) -> u32 {
+/// Codes one of `N` symbols, a power of two.
+#[inline(always)]
+pub(crate) fn symbol<C: Coder, const N: usize>(
+    coder: &mut C,
+    bits: &mut [Bit; N],
+    value: u32,
+) -> u32 {
     let mut node = 1usize;
-    for at in (0..count).rev() {
-        let bit = coder.bit(&mut bits[node], value >> at & 1 == 1);
+    for at in (0..N.ilog2()).rev() {
+        // The mask changes nothing, and shows that the place is inside.
+        let bit = coder.bit(&mut bits[node & (N - 1)], value >> at & 1 == 1);
         node = node << 1 | usize::from(bit);
     }
-    node as u32 - (1 << count)
+    node as u32 - N as u32
 }
 
 /// What coding a symbol would cost, in 256ths of a bit.
-pub(crate) fn symbol_price(bits: &[Bit], count: u32, value: u32) -> u32 {
+pub(crate) fn symbol_price<const N: usize>(bits: &[Bit; N], value: u32) -> u32 {
     let mut node = 1usize;
     let mut price = 0;
-    for at in (0..count).rev() {
+    for at in (0..N.ilog2()).rev() {
         let bit = value >> at & 1 == 1;
-        price += bits[node].price(bit);
+        price += bits[node & (N - 1)].price(bit);
         node = node << 1 | usize::from(bit);
     }
     price
 }
-
-/// Numbers of so many bits and more are told apart first.
-const NARROW: u32 = 8;
 
 /// Puts what stands at `place` first, and moves what stood before it back.
 #[inline]
@@ -39,40 +41,48 @@ pub(crate) fn to_front<T: Copy>(list: &mut [T], place: usize) {
 }
 
 /// How many bits of a number are learned, behind its highest.
-const LEARNED: u32 = 3;
+const LEARNED: u32 = 4;
+
+/// So many bits and more behind the highest are told in a second step.
+const WIDE: u32 = 15;
+
+/// And of so many, in a third.
+const WIDEST: u32 = 30;
 
 /// Whole numbers, small ones being likelier than large ones.
 #[derive(Debug, Clone)]
 pub(crate) struct Number {
-    /// Whether the number, one being added to it, has more than `NARROW` bits
-    /// behind its highest.
-    wide: Bit,
-    /// How many it has, of narrow and of wide ones.
-    widths: [[Bit; 64]; 2],
-    /// Its highest bits, for each width.
-    high: [[Bit; 1 << LEARNED]; 64],
+    /// How many bits there are behind the highest, one being added to the
+    /// number, in two steps.
+    widths: [Nibble; 2],
+    /// The highest of these bits, for each width.
+    high: [Nibble; 64],
 }
 
 impl Number {
-    pub(crate) const fn new(bit: Bit) -> Self {
-        Self { wide: bit, widths: [[bit; 64]; 2], high: [[bit; 1 << LEARNED]; 64] }
+    pub(crate) const fn new() -> Self {
+        let mut high = [Nibble::new(); 64];
+        let mut width = 0;
+        while width < LEARNED as usize {
+            high[width] = Nibble::of(1 << width);
+            width += 1;
+        }
+        Self { widths: [Nibble::new(); 2], high }
     }
 
     /// Codes `value`, which is less than `u64::MAX`.
+    #[inline(always)]
     pub(crate) fn code<C: Coder>(&mut self, coder: &mut C, value: u64) -> u64 {
         let more = if C::WRITES { value + 1 } else { 1 };
-        let width = more.ilog2();
-        let wide = coder.bit(&mut self.wide, width >= NARROW);
-        let count = if wide { 6 } else { 3 };
-        let width = symbol(coder, &mut self.widths[usize::from(wide)], count, width);
-        let high = &mut self.high[width as usize];
-        let mut made = 1u64;
-        let mut left = width;
-        for _ in 0..width.min(LEARNED) {
-            left -= 1;
-            let bit = coder.bit(&mut high[made as usize], more >> left & 1 == 1);
-            made = made << 1 | u64::from(bit);
+        let width = self.width(coder, more.ilog2());
+        if width == 0 {
+            return 0;
         }
+        let mut left = width - width.min(LEARNED);
+        let high = (more >> left) as u32 & ((1 << width.min(LEARNED)) - 1);
+        let high = coder.nibble(&mut self.high[width as usize & 63], high);
+        // Only a stream that nobody wrote has a higher one.
+        let mut made = 1 << width.min(LEARNED) | u64::from(high) & ((1 << width.min(LEARNED)) - 1);
         while left > 0 {
             let count = left.min(16);
             left -= count;
@@ -82,22 +92,78 @@ impl Number {
         made - 1
     }
 
+    #[inline(always)]
+    fn width<C: Coder>(&mut self, coder: &mut C, width: u32) -> u32 {
+        let few = coder.nibble(&mut self.widths[0], width.min(WIDE));
+        if few < WIDE {
+            return few;
+        }
+        let more = coder.nibble(&mut self.widths[1], width.min(WIDEST).wrapping_sub(WIDE) & 15);
+        if more < WIDEST - WIDE {
+            return more + WIDE;
+        }
+        coder.even(6, width)
+    }
+
     /// What coding `value` would cost, in 256ths of a bit.
     pub(crate) fn price(&self, value: u64) -> u32 {
         let more = value + 1;
         let width = more.ilog2();
         let learned = width.min(LEARNED);
-        let wide = width >= NARROW;
-        let count = if wide { 6 } else { 3 };
-        let mut price = self.wide.price(wide) + (width - learned) * 256;
-        price += symbol_price(&self.widths[usize::from(wide)], count, width);
-        let mut node = 1usize;
-        for at in 0..learned {
-            let bit = more >> (width - 1 - at) & 1 == 1;
-            price += self.high[width as usize][node].price(bit);
-            node = node << 1 | usize::from(bit);
+        let mut price = self.widths[0].price(width.min(WIDE) as usize) + (width - learned) * 256;
+        if width >= WIDE {
+            price += self.widths[1].price((width.min(WIDEST) - WIDE) as usize);
+        }
+        if width >= WIDEST {
+            price += 6 * 256;
+        }
+        if width > 0 {
+            let high = more >> (width - learned) & ((1 << learned) - 1);
+            price += self.high[width as usize].price(high as usize);
         }
         price
+    }
+}
+
+/// A byte, in two halves.
+#[derive(Debug, Clone)]
+pub(crate) struct Byte {
+    high: Nibble,
+    low: [Nibble; 16],
+}
+
+impl Byte {
+    pub(crate) const fn new() -> Self {
+        Self { high: Nibble::new(), low: [Nibble::new(); 16] }
+    }
+
+    #[inline(always)]
+    pub(crate) fn code<C: Coder>(&mut self, coder: &mut C, value: u8) -> u8 {
+        let high = self.high(coder, value);
+        high << 4 | self.low(coder, high, value)
+    }
+
+    /// Codes the upper half of `value`.
+    #[inline(always)]
+    pub(crate) fn high<C: Coder>(&mut self, coder: &mut C, value: u8) -> u8 {
+        coder.nibble(&mut self.high, u32::from(value >> 4)) as u8
+    }
+
+    /// Codes the lower half of `value`, behind the upper.
+    #[inline(always)]
+    pub(crate) fn low<C: Coder>(&mut self, coder: &mut C, high: u8, value: u8) -> u8 {
+        coder.nibble(&mut self.low[usize::from(high & 15)], u32::from(value & 15)) as u8
+    }
+
+    /// What coding the lower half of `value` would cost.
+    pub(crate) fn low_price(&self, high: u8, value: u8) -> u32 {
+        self.low[usize::from(high & 15)].price(usize::from(value & 15))
+    }
+
+    /// What coding the halves of `value` would cost, in 256ths of a bit.
+    pub(crate) fn prices(&self, value: u8) -> [u32; 2] {
+        let (high, low) = (usize::from(value >> 4), usize::from(value & 15));
+        [self.high.price(high), self.low[high].price(low)]
     }
 }
 
@@ -111,7 +177,7 @@ pub(crate) struct Signed {
 
 impl Signed {
     pub(crate) const fn new(bit: Bit) -> Self {
-        Self { zero: bit, negative: bit, magnitude: Number::new(bit) }
+        Self { zero: bit, negative: bit, magnitude: Number::new() }
     }
 
     pub(crate) fn code<C: Coder>(&mut self, coder: &mut C, value: i64) -> i64 {
@@ -136,11 +202,11 @@ mod tests {
         let values: Vec<u64> =
             (0..63).flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) + 77]).collect();
         let mut writer = Writer::new();
-        let mut number = Number::new(Bit::QUICK);
+        let mut number = Number::new();
         values.iter().for_each(|value| assert_eq!(number.code(&mut writer, *value), *value));
         number.code(&mut writer, u64::MAX - 1);
         let bytes = writer.finish();
-        let (mut reader, mut number) = (Reader::new(&bytes), Number::new(Bit::QUICK));
+        let (mut reader, mut number) = (Reader::new(&bytes), Number::new());
         for value in values {
             assert_eq!(number.code(&mut reader, 0), value);
         }
@@ -162,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_price_is_what_coding_costs() {
-        let mut number = Number::new(Bit::STEADY);
+        let mut number = Number::new();
         let mut writer = Writer::new();
         let mut price = 0;
         for value in 0..4000u64 {

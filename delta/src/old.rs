@@ -8,20 +8,17 @@ use crate::read_at::ReadAt;
 /// Old bytes that are not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum OldError {
-    /// The delta was made from other files than those given.
-    #[error(
-        "source {index} of the delta has {expected:?} bytes, the one given {found:?}",
-        expected = .expected.map_or_else(|| "no".to_owned(), |len| len.to_string()),
-        found = .found.map_or_else(|| "none".to_owned(), |len| len.to_string())
-    )]
-    WrongSource {
-        /// Which of the sources.
-        index: usize,
-        /// The length the delta names, if it names so many sources.
-        expected: Option<u64>,
-        /// The length of the one given, if so many were given.
-        found: Option<u64>,
+    /// The delta reads another number of sources than are given.
+    #[error("the delta reads {expected} sources, given are {found}")]
+    SourceCount {
+        /// How many it reads.
+        expected: usize,
+        /// How many there are.
+        found: usize,
     },
+    /// The sources together are longer than any number can tell.
+    #[error("the sources are too long")]
+    TooLong,
     /// A source could not be read.
     #[error("source {index} of the delta cannot be read at {offset}")]
     Read {
@@ -34,7 +31,7 @@ pub enum OldError {
     },
 }
 
-/// Sources as long as a delta's header says.
+/// Sources, as many as a delta's header says.
 pub(crate) struct Old<'a> {
     sources: &'a [&'a dyn ReadAt],
     /// Where each begins in the delta's addresses.
@@ -44,17 +41,17 @@ pub(crate) struct Old<'a> {
 
 impl<'a> Old<'a> {
     pub(crate) fn new(header: &Header, sources: &'a [&'a dyn ReadAt]) -> Result<Self, OldError> {
-        let mut starts = Vec::with_capacity(header.sources.len());
-        let mut len = 0;
-        for index in 0..header.sources.len().max(sources.len()) {
-            let expected = header.sources.get(index).map(|source| source.len);
-            let found = sources.get(index).map(|source| source.len());
-            if expected != found {
-                return Err(OldError::WrongSource { index, expected, found });
-            }
+        let (expected, found) = (header.source_count, sources.len());
+        if expected != found {
+            return Err(OldError::SourceCount { expected, found });
+        }
+        let mut starts = Vec::with_capacity(found);
+        let mut len = 0u64;
+        for source in sources {
             starts.push(len);
-            // The header was refused if its sources are longer than a number tells.
-            len += expected.unwrap_or(0);
+            // Room is left for whatever is counted from the end of the sources.
+            let end = len.checked_add(source.len()).filter(|end| *end < 1 << 62);
+            len = end.ok_or(OldError::TooLong)?;
         }
         Ok(Self { sources, starts, len })
     }

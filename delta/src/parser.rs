@@ -100,8 +100,8 @@ impl<'a> Parser<'a> {
     ) -> usize {
         let mut longest = 0;
         for which in 0..REMEMBERED {
-            let distance = node.past.distances[which] as usize;
-            if distance > at || node.past.distances[..which].contains(&(distance as u32)) {
+            let distance = node.past.distance(which);
+            if distance > at || (0..which).any(|other| node.past.distance(other) == distance) {
                 continue;
             }
             let len = common_bytes(&self.bytes[at - distance..], &self.bytes[at..end], 0);

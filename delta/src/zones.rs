@@ -4,9 +4,9 @@
 //! A zone is the same part of both. Whoever reads a delta learns them from
 //! it, so that no decoder has to understand any format of executables.
 
-use crate::coder::{Bit, Coder};
+use crate::coder::{Bit, Coder, Nibble};
 use crate::limits::MAX_ZONES;
-use crate::numbers::{Number, Signed, symbol};
+use crate::numbers::{Number, Signed};
 
 /// No place in a file or in memory is beyond.
 const MAX_PLACE: u64 = 1 << 48;
@@ -153,7 +153,7 @@ impl Zones {
 
     /// Codes all zones; a reader ignores `self`.
     pub(crate) fn code<C: Coder>(&self, coder: &mut C) -> Result<Self, ZoneError> {
-        let found = Number::new(Bit::QUICK).code(coder, self.list.len() as u64);
+        let found = Number::new().code(coder, self.list.len() as u64);
         if found > MAX_ZONES as u64 {
             return Err(ZoneError::TooMany { found });
         }
@@ -161,10 +161,10 @@ impl Zones {
         if found == 0 {
             return Ok(Self::default());
         }
-        let start = Number::new(Bit::QUICK).code(coder, self.start);
-        let mut kinds = [Bit::QUICK; 16];
+        let start = Number::new().code(coder, self.start);
+        let mut kinds = Nibble::new();
         let mut near = Signed::new(Bit::QUICK);
-        let mut lens = Number::new(Bit::QUICK);
+        let mut lens = Number::new();
         // Zones mostly follow each other, and all moved alike.
         let (mut end, mut lift, mut shift, mut lift_change) = (0u64, 0u64, 0u64, 0u64);
         let mut value = |coder: &mut C, told: u64, expected: u64| {
@@ -179,7 +179,7 @@ impl Zones {
         };
         for index in 0..found as usize {
             let told = self.list.get(index).unwrap_or(&none);
-            let id = symbol(coder, &mut kinds, 4, told.kind as u32);
+            let id = coder.nibble(&mut kinds, told.kind as u32);
             let kind = Kind::ALL.get(id as usize).copied();
             let kind = kind.ok_or(ZoneError::UnknownKind { found: id })?;
             let mut old = Place::default();

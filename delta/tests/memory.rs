@@ -7,18 +7,16 @@
 #![expect(clippy::disallowed_methods, reason = "a process is started, and its peak read")]
 
 mod edits;
-mod forge;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::{env, fs, io};
 
-use updraft_delta::{Encoder, Options, ReadAt, Source, Target, apply};
+use updraft_delta::{Encoder, Options, ReadAt, Target, apply};
 
 use crate::edits::Random;
 use crate::edits::executable::library;
-use crate::forge::id;
 
 const MIB: usize = 1 << 20;
 
@@ -60,10 +58,9 @@ fn worker() {
 
 /// How far making `new` of `old` raises the peak of a process, in KiB.
 fn peak_of_applying(name: &str, old: &[u8], new: &[u8]) -> u64 {
-    let sources = vec![Source { id: id(old), bytes: old }];
-    let encoder = Encoder::new(sources, &Options { level: 3 }).unwrap();
+    let encoder = Encoder::new(vec![old], &Options { level: 3 }).unwrap();
     let target = Target { bytes: new, piece_ends: &[new.len()] };
-    let delta = encoder.encode(&[target], &|_| ()).remove(0).remove(0);
+    let delta = encoder.encode(&[target], &|_| ()).remove(0).remove(0).object;
     let dir = env::temp_dir().join(format!("updraft-delta-{name}-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("delta"), delta).unwrap();

@@ -5,32 +5,25 @@ mod edits;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use updraft_delta::{EncodeError, Encoder, Options, ReadAt, Source, Target, apply, header, mark};
+use updraft_delta::{Delta, EncodeError, Encoder, Options, ReadAt, Target, apply, header};
 
 use crate::edits::executable::{library, mac_library, windows_library};
 use crate::edits::{Random, edited, program, seeds};
 
 const FAST: Options = Options { level: 3 };
 
-fn source(bytes: &[u8]) -> Source<'_> {
-    Source { id: *blake3::hash(bytes).as_bytes(), bytes }
-}
-
 /// Encodes `new` in pieces that end at `ends`, and applies every delta.
-fn deltas_of(olds: &[Vec<u8>], new: &[u8], ends: &[usize], options: &Options) -> Vec<Vec<u8>> {
-    let encoder = Encoder::new(olds.iter().map(|old| source(old)).collect(), options).unwrap();
+fn deltas_of(olds: &[Vec<u8>], new: &[u8], ends: &[usize], options: &Options) -> Vec<Delta> {
+    let encoder = Encoder::new(olds.iter().map(Vec::as_slice).collect(), options).unwrap();
     let targets = [Target { bytes: new, piece_ends: ends }];
     let deltas = encoder.encode(&targets, &|_| ()).remove(0);
     let mut start = 0;
     for (delta, &end) in deltas.iter().zip(ends) {
-        let named = header(delta).unwrap();
-        let given = named.sources.iter().map(|named| {
-            let old = olds.iter().find(|old| mark(&source(old).id) == named.mark);
-            old.expect("only sources that were given are named") as &dyn ReadAt
-        });
+        assert_eq!(header(&delta.object).unwrap().source_count, delta.sources.len());
+        let given = delta.sources.iter().map(|source| &olds[*source] as &dyn ReadAt);
         let given: Vec<&dyn ReadAt> = given.collect();
         let mut out = b"something from before".to_vec();
-        apply(delta, &given, (end - start) as u64, &mut out).unwrap();
+        apply(&delta.object, &given, (end - start) as u64, &mut out).unwrap();
         assert!(out == new[start..end], "piece {start}..{end}");
         start = end;
     }
@@ -73,7 +66,7 @@ proptest! {
 #[test]
 fn an_empty_piece_is_made_of_nothing() {
     let deltas = deltas_of(&[], b"", &[0], &FAST);
-    assert_eq!(header(&deltas[0]).unwrap().target_len, 0);
+    assert_eq!(header(&deltas[0].object).unwrap().target_len, 0);
     assert!(deltas_of(&[b"old".to_vec()], b"", &[], &FAST).is_empty());
 }
 
@@ -81,8 +74,8 @@ fn an_empty_piece_is_made_of_nothing() {
 fn moved_addresses_cost_little() {
     let (old, new) = (program(300_000, 0, 0), program(300_000, 150_000, 64));
     let options = Options::default();
-    let whole = deltas_of(&[], &new, &[new.len()], &options)[0].len();
-    let delta = deltas_of(&[old], &new, &[new.len()], &options)[0].len();
+    let whole = deltas_of(&[], &new, &[new.len()], &options)[0].object.len();
+    let delta = deltas_of(&[old], &new, &[new.len()], &options)[0].object.len();
     assert!(delta * 8 < whole, "{delta} bytes of {whole}");
 }
 
@@ -91,8 +84,8 @@ fn a_changed_word_in_a_large_text_costs_its_names_and_little_more() {
     let old = Random(5).bytes(1 << 20, 26);
     let mut new = old.clone();
     new.splice(500_000..500_007, *b"changed!!!");
-    let delta = &deltas_of(&[old], &new, &[new.len()], &Options::default())[0];
-    assert!(delta.len() < 120, "{} bytes", delta.len());
+    let delta = &deltas_of(&[old], &new, &[new.len()], &Options::default())[0].object;
+    assert!(delta.len() < 40, "{} bytes", delta.len());
 }
 
 #[test]
@@ -100,12 +93,11 @@ fn only_sources_that_are_read_are_named_and_never_more_than_16() {
     let mut random = Random(11);
     let olds: Vec<Vec<u8>> = (0..40).map(|_| random.bytes(4000, 255)).collect();
     let one = deltas_of(&olds, &olds[7], &[4000], &FAST);
-    assert_eq!(header(&one[0]).unwrap().sources.len(), 1);
+    assert_eq!(one[0].sources, [7]);
     let all = olds.concat();
-    let named = header(&deltas_of(&olds, &all, &[all.len()], &FAST)[0]).unwrap().sources;
-    assert_eq!(named.len(), 16);
+    assert_eq!(deltas_of(&olds, &all, &[all.len()], &FAST)[0].sources.len(), 16);
     let none = deltas_of(&olds, &vec![9; 5000], &[5000], &FAST);
-    assert_eq!(header(&none[0]).unwrap().sources.len(), 0);
+    assert!(none[0].sources.is_empty());
 }
 
 #[test]
@@ -168,7 +160,7 @@ fn executables_whose_code_moved_cost_little() {
         let (old, new): (Vec<u8>, Vec<u8>) = (make(3000, false), make(3000, true));
         let ends: Vec<usize> = (1..=4).map(|part| new.len() * part / 4).collect();
         let deltas = deltas_of(&[old], &new, &ends, &Options::default());
-        let all: usize = deltas.iter().map(Vec::len).sum();
+        let all: usize = deltas.iter().map(|delta| delta.object.len()).sum();
         println!("{all} bytes for {}", new.len());
         assert!(all < most, "{all} bytes for {}", new.len());
     }

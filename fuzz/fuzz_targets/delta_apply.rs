@@ -7,7 +7,7 @@ use std::io;
 use delta::{ReadAt, apply, header};
 use libfuzzer_sys::fuzz_target;
 
-/// Old bytes of whatever length a delta names.
+/// Old bytes of any length.
 struct Pattern(u64);
 
 impl ReadAt for Pattern {
@@ -26,8 +26,10 @@ impl ReadAt for Pattern {
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(named) = header(bytes) else { return };
-    let sources: Vec<Pattern> = named.sources.iter().map(|source| Pattern(source.len)).collect();
-    let sources: Vec<&dyn ReadAt> = sources.iter().map(|source| source as _).collect();
+    // As long as the last bytes say, so that some are too short for the delta.
+    let len = bytes.last_chunk().map_or(0, |last| u32::from_le_bytes(*last) >> (last[0] & 31));
+    let pattern = Pattern(u64::from(len));
+    let sources: Vec<&dyn ReadAt> = vec![&pattern; named.source_count];
     let mut out = Vec::new();
     let max_len = 1 << 20;
     match apply(bytes, &sources, max_len, &mut out) {

@@ -146,7 +146,7 @@ impl Network {
             let mut out = Vec::new();
             // A delta that copies nothing names no source at all.
             let sources: &[&dyn ReadAt] =
-                if delta::header(&delta)?.sources.is_empty() { &[] } else { &[&old] };
+                if delta::header(&delta)?.source_count == 0 { &[] } else { &[&old] };
             delta::apply(&delta, sources, max_len, &mut out)?;
             Ok(out)
         });

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use delta::{EncodeError, Encoder, FormatError, Mark, Options, Source, Target};
+use delta::{Delta, EncodeError, Encoder, Options, Target};
 use manifest::content::ContentId;
 use manifest::release::changes::{Changes, Tally};
 use manifest::release::layout::Shape;
@@ -45,9 +45,6 @@ pub enum DeltaError {
     /// The encoder refuses.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The encoder made something that cannot be read.
-    #[error("a delta that was just made cannot be read")]
-    Format(#[from] FormatError),
     /// The repository does not take a delta.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -79,19 +76,16 @@ pub fn put_patch(
             continue;
         }
         let loaded = load(&window, base.1, repository)?;
-        let read = loaded.iter().map(|(id, bytes)| Source { id: *id.as_bytes(), bytes });
-        let encoder = Encoder::new(read.collect(), options)?;
-        let known: HashMap<Mark, &Vec<u32>> =
-            loaded.iter().map(|(id, _)| delta::mark(id.as_bytes())).zip(&window.sources).collect();
+        let encoder = Encoder::new(loaded.iter().map(Vec::as_slice).collect(), options)?;
         for batch in batches(&window.jobs) {
             for (shape, delta) in encode(&encoder, batch, &shapes, source, &stage)? {
-                let object = ContentId::of(&delta);
-                repository.put_object(object, &delta)?;
-                let named = delta::header(&delta)?.sources;
-                let named = named.iter().map(|named| sources.place(known[&named.mark]));
+                let object = ContentId::of(&delta.object);
+                repository.put_object(object, &delta.object)?;
+                let named =
+                    delta.sources.iter().map(|source| sources.place(&window.sources[*source]));
                 rows[shape] = Some(DeltaRow {
                     object,
-                    len: u32::try_from(delta.len()).expect("a delta is little over a piece"),
+                    len: u32::try_from(delta.object.len()).expect("a delta is little over a piece"),
                     sources: named.collect(),
                 });
             }
@@ -126,12 +120,12 @@ impl Sources {
     }
 }
 
-/// The bytes of a window's sources, each with its id.
+/// The bytes of a window's sources.
 fn load(
     window: &Window,
     base: &ReleaseManifest,
     repository: &Repository,
-) -> Result<Vec<(ContentId, Vec<u8>)>, OldError> {
+) -> Result<Vec<Vec<u8>>, OldError> {
     let mut files = old_files(base, &window.sources.concat(), repository)?;
     let loaded = window.sources.iter().map(|rows| {
         let mut bytes = Vec::new();
@@ -139,7 +133,7 @@ fn load(
             let file = files.remove(row).expect("every row was asked for, once");
             if bytes.is_empty() { bytes = file } else { bytes.extend_from_slice(&file) }
         }
-        (ContentId::of(&bytes), bytes)
+        bytes
     });
     Ok(loaded.collect())
 }
@@ -166,7 +160,7 @@ fn encode(
     shapes: &[Shape],
     source: &SourceTree,
     stage: &Stage,
-) -> Result<Vec<(usize, Vec<u8>)>, SourceError> {
+) -> Result<Vec<(usize, Delta)>, SourceError> {
     let mut loaded: Vec<(Vec<u8>, Vec<usize>)> = Vec::with_capacity(batch.len());
     for job in batch {
         let shapes = &shapes[job.first..job.first + job.count];

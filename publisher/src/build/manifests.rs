@@ -3,7 +3,7 @@
 //! A manifest whole is often larger than the patch it describes, so whoever
 //! has an older one fetches the difference.
 
-use delta::{EncodeError, Encoder, Options, Source, Target};
+use delta::{EncodeError, Encoder, Options, Target};
 use manifest::content::ContentId;
 use manifest::trust::custom::ManifestDelta;
 use store::repository::{Repository, RepositoryError};
@@ -46,9 +46,11 @@ pub fn put_manifest_delta(
     options: &Options,
 ) -> Result<ManifestDelta, ManifestPutError> {
     let id = ContentId::of(base);
-    let encoder = Encoder::new(vec![Source { id: *id.as_bytes(), bytes: base }], options)?;
+    let encoder = Encoder::new(vec![base], options)?;
     let target = Target { bytes, piece_ends: &[bytes.len()] };
-    let delta = encoder.encode(&[target], &|_| ()).concat().concat();
+    let mut deltas = encoder.encode(&[target], &|_| ()).concat();
+    // A manifest is one piece, and an empty one no manifest.
+    let delta = deltas.pop().expect("a target has a piece").object;
     let object = ContentId::of(&delta);
     repository.put_object(object, &delta)?;
     Ok(ManifestDelta { base: id, object, length: delta.len() as u64 })
