@@ -13,15 +13,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
+use manifest::time::UnixTime;
 
 use crate::dice::Dice;
 use crate::limits::{
     MAX_ADDRESSES, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY, MAX_KNOWN_PEERS, MAX_PEERS_FROM_ONE,
 };
+use crate::peer_exchange::Met;
 
 /// Dials under way at a time.
 const DIALS: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// A member that has moved is dialled again after so long at the earliest:
+/// whoever says every second that it has moved makes nobody dial every second.
+const MOVED_PAUSE: Duration = Duration::from_secs(3);
 /// The longest pause for addresses that the program gave, and for others.
 const LONGEST_PAUSE_GIVEN: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -60,12 +65,21 @@ struct Place {
     addresses: Vec<Multiaddr>,
     source: Source,
     /// The member's own signed word on its addresses.
-    record: Option<Bytes>,
+    record: Option<Record>,
     due: Instant,
+    /// When it was last dialled.
+    tried: Option<Instant>,
     pause: Duration,
     failures: u32,
     /// Which address is tried next.
     turn: usize,
+}
+
+/// A member's own signed word, and when it was said.
+#[derive(Debug)]
+struct Record {
+    said: UnixTime,
+    bytes: Bytes,
 }
 
 /// The number of a place.
@@ -123,6 +137,12 @@ impl AddressBook {
             // Newest first; what the program gave stays.
             let given = place.source == Source::Given;
             let old = std::mem::replace(&mut place.addresses, addresses);
+            if place.addresses.iter().any(|address| !old.contains(address)) {
+                // What failed elsewhere says nothing of where it is now.
+                (place.pause, place.failures) = (FIRST_PAUSE, 0);
+                let earliest = place.tried.map_or(now, |at| at + MOVED_PAUSE);
+                place.due = place.due.min(earliest.max(now));
+            }
             let kept = old.into_iter().filter(|_| given);
             let kept: Vec<_> = kept.filter(|old| !place.addresses.contains(old)).collect();
             place.addresses.extend(kept);
@@ -142,6 +162,7 @@ impl AddressBook {
             source,
             record: None,
             due: now,
+            tried: None,
             pause: FIRST_PAUSE,
             failures: 0,
             turn: 0,
@@ -151,11 +172,22 @@ impl AddressBook {
         self.next += 1;
     }
 
-    /// Keeps a member's signed word on its addresses, to be passed on.
-    pub fn keep_record(&mut self, peer: &PeerId, record: Bytes) {
-        if let Some(place) = self.by_peer.get(peer).and_then(|id| self.places.get_mut(id)) {
-            place.record = Some(record);
+    /// Takes note of a member's own signed word on its addresses, and keeps it
+    /// to be passed on; whether it says what was not known. An older word than
+    /// the one kept says nothing: others go on telling it for a while.
+    pub fn learn_record(&mut self, now: Instant, met: Met, source: Source) -> bool {
+        let Met { peer, addresses, record, said } = met;
+        let kept = self.place_of(&peer).and_then(|place| place.record.as_ref());
+        if kept.is_some_and(|kept| said < kept.said) {
+            return false;
         }
+        let known = self.addresses(&peer);
+        let news = addresses.iter().any(|address| !known.contains(address));
+        self.learn(now, Some(peer), &addresses, source);
+        if let Some(place) = self.by_peer.get(&peer).and_then(|id| self.places.get_mut(id)) {
+            place.record = Some(Record { said, bytes: record });
+        }
+        news
     }
 
     /// Signed words of members, connected ones first, for one who asks.
@@ -165,7 +197,7 @@ impl AddressBook {
             let (Some(peer), Some(record)) = (place.peer, &place.record) else { continue };
             if peer != *asker {
                 let far = !self.connected.contains(&peer);
-                found.push((far, self.dice.roll(), record.clone()));
+                found.push((far, self.dice.roll(), record.bytes.clone()));
             }
         }
         found.sort_unstable_by_key(|(far, chance, _)| (*far, *chance));
@@ -175,8 +207,7 @@ impl AddressBook {
     /// The addresses that are known of a member.
     #[must_use]
     pub fn addresses(&self, peer: &PeerId) -> &[Multiaddr] {
-        let place = self.by_peer.get(peer).and_then(|id| self.places.get(id));
-        place.map_or(&[], |place| &place.addresses)
+        self.place_of(peer).map_or(&[], |place| &place.addresses)
     }
 
     /// Members that are known and not connected, with their addresses.
@@ -280,7 +311,8 @@ impl AddressBook {
         let dial = DialId(self.next);
         self.next += 1;
         self.dials.insert(dial, id);
-        let place = &self.places[&id];
+        let place = self.places.get_mut(&id)?;
+        place.tried = Some(now);
         let addresses = match place.peer {
             Some(_) => place.addresses.clone(),
             None => vec![place.addresses[place.turn % place.addresses.len()].clone()],
@@ -302,6 +334,10 @@ impl AddressBook {
     #[must_use]
     pub fn is_lonely(&self) -> bool {
         self.connected.len() < self.enough
+    }
+
+    fn place_of(&self, peer: &PeerId) -> Option<&Place> {
+        self.places.get(self.by_peer.get(peer)?)
     }
 
     fn wants_more(&self) -> bool {
@@ -431,6 +467,47 @@ mod tests {
         assert_eq!(again.peer, Some(peer));
     }
 
+    fn met(peer: PeerId, addresses: &[Multiaddr], said: u64) -> Met {
+        let (addresses, record) = (addresses.to_vec(), Bytes::from(peer.to_bytes()));
+        Met { peer, addresses, record, said: UnixTime::from_seconds(said) }
+    }
+
+    #[test]
+    fn a_member_that_moved_is_dialled_at_once_however_often_it_was_not_there() {
+        let mut now = epoch();
+        let (mut book, peer) = (book(), PeerId::random());
+        book.learn(now, Some(peer), &at(1), Source::Given);
+        for _ in 0..10 {
+            let dial = book.poll(now).expect("due");
+            book.failed(now, dial.dial, false);
+            now = book.next_deadline().unwrap();
+        }
+        let dial = book.poll(now).expect("due");
+        book.failed(now, dial.dial, false);
+        book.learn(now, Some(peer), &at(1), Source::Lan);
+        assert!(book.next_deadline().unwrap() >= now + 10 * SECOND, "that is no news");
+        book.learn(now, Some(peer), &at(2), Source::Lan);
+        assert_eq!(book.next_deadline(), Some(now + MOVED_PAUSE));
+        now += MOVED_PAUSE;
+        let dial = book.poll(now).expect("due");
+        assert_eq!(dial.addresses, [at(2), at(1)].concat());
+        book.failed(now, dial.dial, false);
+        book.learn(now, Some(peer), &at(3), Source::Lan);
+        assert_eq!(book.poll(now), None, "whoever keeps moving is not chased");
+    }
+
+    #[test]
+    fn an_older_word_of_a_member_says_nothing() {
+        let now = epoch();
+        let (mut book, peer) = (book(), PeerId::random());
+        let teller = Source::Member(PeerId::random());
+        assert!(book.learn_record(now, met(peer, &at(1), 10), teller));
+        assert!(book.learn_record(now, met(peer, &at(2), 20), teller));
+        assert!(!book.learn_record(now, met(peer, &at(1), 10), teller));
+        assert_eq!(book.addresses(&peer), at(2));
+        assert!(!book.learn_record(now, met(peer, &at(2), 30), teller), "said again");
+    }
+
     #[test]
     fn enough_peers_are_enough() {
         let now = epoch();
@@ -482,8 +559,7 @@ mod tests {
         let now = epoch();
         let (mut book, a, b) = (book(), PeerId::random(), PeerId::random());
         for (peer, host) in [(a, 1), (b, 2)] {
-            book.learn(now, Some(peer), &at(host), Source::Member(peer));
-            book.keep_record(&peer, Bytes::from(peer.to_bytes()));
+            book.learn_record(now, met(peer, &at(host), 1), Source::Member(peer));
         }
         assert_eq!(book.records(&a), [Bytes::from(b.to_bytes())]);
         assert_eq!(book.records(&PeerId::random()).len(), 2);

@@ -30,6 +30,8 @@ pub struct Met {
     pub addresses: Vec<Multiaddr>,
     /// Its own words, to be passed on.
     pub record: Bytes,
+    /// When it said so.
+    pub said: UnixTime,
 }
 
 /// Our own record.
@@ -82,7 +84,8 @@ fn open(record: &[u8], now: UnixTime) -> Option<Met> {
     }
     let addresses = opened.addresses().iter().take(MAX_ADDRESSES).filter(|a| is_plain(a));
     let addresses = addresses.cloned().collect();
-    Some(Met { peer: opened.peer_id(), addresses, record: Bytes::copy_from_slice(record) })
+    let record = Bytes::copy_from_slice(record);
+    Some(Met { peer: opened.peer_id(), addresses, record, said })
 }
 
 /// Whether an address is what our transports speak: an IP and TCP or QUIC.

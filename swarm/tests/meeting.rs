@@ -74,6 +74,36 @@ async fn an_origin_that_comes_up_late_is_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_comes_back_elsewhere_is_met_by_one_who_listens_nowhere() {
+    for listen in [TCP, QUIC] {
+        let group = TestWorkgroup::new(1);
+        let between = Node::start(options(&group, 1, Role::Member, TCP));
+        let known = vec![between.address().await];
+        let mut auditor = options(&group, 2, Role::Auditor, TCP);
+        auditor.listen.clear();
+        auditor.bootstrap = known.clone();
+        let mut auditor = Node::start(auditor);
+        let mut moving = options(&group, 3, Role::Member, listen);
+        moving.bootstrap = known;
+        let moved = moving.clone();
+        let moving = Node::start(moving);
+        within(20, auditor.has_peers(2)).await;
+        // The auditor asks whom a new peer knows for five seconds, and then
+        // for long not again; what it dials meanwhile is the old address.
+        tokio::time::sleep(Duration::from_millis(5_500)).await;
+        drop(moving);
+        let gone = auditor.wait(|event| match event {
+            Event::Gone { peer } => Some(peer),
+            _ => None,
+        });
+        assert_eq!(gone.await, key(3));
+        assert!(auditor.refused().await.contains("refused") || listen == QUIC);
+        let _moved = Node::start(moved);
+        within(10, auditor.has_peers(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_dial_each_other_keep_one_connection() {
     let group = TestWorkgroup::new(1);
     let one = Node::start(options(&group, 1, Role::Member, TCP));

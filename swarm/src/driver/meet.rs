@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
+use manifest::admission::credential::Role;
 
 use crate::address_book::{Dial, Source};
 use crate::ask::Topic;
@@ -21,6 +23,8 @@ const ASK_AFTER: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(1_000), Duration::from_secs(4), Duration::from_secs(15)];
 /// How often it is asked later on; whoever does not answer is gone.
 const ASK_EVERY: Duration = Duration::from_secs(300);
+/// Peers that are told when a member comes, or comes back elsewhere.
+const TOLD: usize = 8;
 
 /// Reads a multiaddress.
 pub(crate) fn parse(address: &str) -> Result<Multiaddr, StartError> {
@@ -144,28 +148,49 @@ impl Driver {
         self.peers.values().map(|peer| peer.ask_at).min()
     }
 
-    /// Somebody asks whom we know; its question is who it is itself.
+    /// Somebody asks whom we know; its question is who it is itself. One that
+    /// tells of others asks nothing.
     pub(crate) fn on_peers_asked(&mut self, asker: &PeerId, question: &[u8]) -> Vec<u8> {
-        self.on_peers_told(asker, question);
-        peer_exchange::encode(&self.book.records(asker))
+        let told = self.on_peers_told(asker, question);
+        let asks = told.iter().all(|peer| peer == asker);
+        if asks { peer_exchange::encode(&self.book.records(asker)) } else { Vec::new() }
     }
 
-    /// A peer told us of itself or of others.
-    pub(crate) fn on_peers_told(&mut self, teller: &PeerId, list: &[u8]) {
+    /// Tells a few peers what a member has just said of itself: who knows it
+    /// at another address would hear of it minutes later. Auditors come
+    /// first, who listen nowhere and have to dial everybody.
+    fn pass_on(&mut self, subject: &PeerId, record: Bytes) {
+        let list = peer_exchange::encode(&[record]);
+        let others = self.peers.iter().filter(|(id, _)| *id != subject);
+        let mut others: Vec<(bool, u64, PeerId)> =
+            others.map(|(id, peer)| (!peer.member.has(Role::Auditor), chance(), *id)).collect();
+        others.sort_unstable();
+        for (.., id) in others.into_iter().take(TOLD) {
+            self.swarm.behaviour_mut().topic(Topic::Peers).send_request(&id, list.clone());
+        }
+    }
+
+    /// A peer told us of itself or of others: of whom.
+    pub(crate) fn on_peers_told(&mut self, teller: &PeerId, list: &[u8]) -> Vec<PeerId> {
+        let mut told = Vec::new();
         let near = self
             .peers
             .get(teller)
             .is_some_and(|peer| peer.links.values().any(|link| is_loopback(&link.address)));
-        for met in peer_exchange::decode(list, unix_now()) {
+        for mut met in peer_exchange::decode(list, unix_now()) {
+            told.push(met.peer);
             // Whose key is not in its name is in no credential either.
             if public_key(&met.peer).is_none() {
                 continue;
             }
-            let usable = met.addresses.into_iter().filter(|a| near || !is_loopback(a));
-            let usable: Vec<Multiaddr> = usable.collect();
-            self.book.learn(now(), Some(met.peer), &usable, Source::Member(*teller));
-            self.book.keep_record(&met.peer, met.record);
+            met.addresses.retain(|address| near || !is_loopback(address));
+            let (peer, record) = (met.peer, met.record.clone());
+            let news = self.book.learn_record(now(), met, Source::Member(*teller));
+            if news && peer == *teller {
+                self.pass_on(&peer, record);
+            }
         }
+        told
     }
 
     /// Our own record, alone in a list.

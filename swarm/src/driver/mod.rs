@@ -95,6 +95,7 @@ pub fn start(options: Options) -> Result<(Handle, Events), StartError> {
 struct LinkInfo {
     dialled: bool,
     address: Multiaddr,
+    since: Instant,
 }
 
 /// A member that is connected.

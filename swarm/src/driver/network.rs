@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
@@ -22,6 +23,9 @@ use crate::handle::AskError;
 use crate::limits::MAX_UNJUDGED;
 use crate::link::LinkId;
 use crate::standing::Misbehaviour;
+
+/// Two that dial each other at the same time do so within this.
+const CROSSING: Duration = Duration::from_secs(10);
 
 /// What one question or answer brought.
 type Asked = request_response::Event<Vec<u8>, Option<Vec<u8>>>;
@@ -155,20 +159,30 @@ impl Driver {
         }
         let peer = self.peers.get_mut(&id).expect("it was just put there");
         peer.member = member.clone();
-        peer.links.insert(link, LinkInfo { dialled, address });
+        peer.links.insert(link, LinkInfo { dialled, address, since: now });
         self.exchange.handle(now, Input::Joined { link, peer: key, origin });
         if new {
             self.tell(Event::Admitted { peer: key, member });
         } else {
-            self.close_superfluous(&id);
+            self.close_superfluous(&id, link);
         }
     }
 
     /// Of several connections to one peer both sides keep the same one: the
-    /// oldest of those that the peer with the smaller id dialled, if any.
-    fn close_superfluous(&mut self, id: &PeerId) {
+    /// oldest of those that the peer with the smaller id dialled, if any. Who
+    /// dials anew, though, has lost what it had before.
+    fn close_superfluous(&mut self, id: &PeerId, new: LinkId) {
         let we_dial = self.swarm.local_peer_id() < id;
         let Some(peer) = self.peers.get(id) else { return };
+        let Some(newest) = peer.links.get(&new) else { return };
+        let dead = peer.links.iter().filter(|(_, link)| {
+            !newest.dialled && newest.since.saturating_duration_since(link.since) > CROSSING
+        });
+        let dead: Vec<LinkId> = dead.map(|(link, _)| *link).collect();
+        if !dead.is_empty() {
+            dead.into_iter().for_each(|link| self.swarm.behaviour_mut().pieces.close(link));
+            return;
+        }
         let proper = |link: &&LinkInfo| link.dialled == we_dial;
         let extra: Vec<LinkId> = if peer.links.values().any(|link| proper(&link)) {
             let wrong = peer.links.iter().filter(|(_, link)| !proper(link));
@@ -235,7 +249,7 @@ impl Driver {
                 }
                 Message::Response { request_id, response } => {
                     if let (Topic::Peers, Some(list)) = (topic, &response) {
-                        self.on_peers_told(&peer, list);
+                        let _ = self.on_peers_told(&peer, list);
                     }
                     if let Some((key, answer)) = self.asks.remove(&(topic, request_id)) {
                         // Who asked may not care any more.
