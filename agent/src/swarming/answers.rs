@@ -88,7 +88,7 @@ impl Answers {
                 Event::Refused { address, dialled, why } => {
                     tracing::debug!(%address, %why, "a connection was refused");
                     if dialled {
-                        self.members.refused(format!("{address}: {why}"));
+                        self.members.refused(address, why);
                     }
                 }
                 Event::Announcement { id, from, bytes } => self.announced(id, from, bytes).await,

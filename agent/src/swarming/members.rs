@@ -24,7 +24,7 @@ pub struct Members {
     /// What is offered, to take back what no longer is.
     held: Mutex<HashSet<ContentId>>,
     /// Why the last few addresses led to nobody.
-    refusals: Mutex<VecDeque<String>>,
+    refusals: Mutex<VecDeque<(String, String)>>,
 }
 
 impl Members {
@@ -45,11 +45,11 @@ impl Members {
     }
 
     /// An address led to nobody, or to somebody who is no member.
-    pub fn refused(&self, why: String) {
+    pub fn refused(&self, address: String, why: String) {
         let mut refusals = lock(&self.refusals);
-        if !refusals.contains(&why) {
-            refusals.push_back(why);
-        }
+        // Of an address only the latest: what it says may count seconds.
+        refusals.retain(|(known, _)| *known != address);
+        refusals.push_back((address, why));
         if refusals.len() > REASONS {
             refusals.pop_front();
         }
@@ -85,7 +85,7 @@ impl Peers for Members {
     }
 
     fn refusals(&self) -> Vec<String> {
-        lock(&self.refusals).iter().cloned().collect()
+        lock(&self.refusals).iter().map(|(address, why)| format!("{address}: {why}")).collect()
     }
 
     fn ask_metadata(
