@@ -271,9 +271,8 @@ impl Exchange {
                 self.serving.leave(link);
             }
             Input::Frame { link, frame } => self.frame(now, link, frame),
-            Input::Written { link, lane: Lane::Data, frames } => {
-                self.serving.written(now, link, frames);
-            }
+            // What matters is what the peer has taken, and it says so.
+            Input::Written { lane: Lane::Data, .. } => {}
             Input::Written { link, lane: Lane::Control, frames } => {
                 if let Some(link) = self.links.get_mut(&link) {
                     link.outbox.written(frames);
@@ -392,8 +391,13 @@ impl Exchange {
             }
             Frame::Cancel(run) => self.serving.cancel(link, run),
             Frame::Busy(run) => self.transfer.busy(now, link, run),
-            Frame::List { index, hashes } => self.transfer.list(link, index, hashes),
+            Frame::Taken(frames) => self.serving.taken(now, link, frames.into()),
+            Frame::List { index, hashes } => {
+                self.push(link, Frame::Taken(1));
+                self.transfer.list(link, index, hashes);
+            }
             Frame::Block { index, block, payload } => {
+                self.push(link, Frame::Taken(1));
                 self.transfer.block(now, link, (index, block), &payload, &mut self.squeezer);
             }
         }

@@ -43,7 +43,8 @@ fn one_to_one_needs_each_byte_once() {
     let took = net.run(60 * SECOND, |net| net.all_finished(1..2)).expect("finished");
     let bytes: usize = objects.iter().map(Bytes::len).sum();
     let bound = Duration::from_secs_f64(bytes as f64 / 1_250_000.0);
-    assert!(took < bound.mul_f64(1.05), "{took:?} of {bound:?}");
+    // Each block crosses an uplink and then a downlink; objects begin in turn.
+    assert!(took < bound.mul_f64(1.15), "{took:?} of {bound:?}");
     assert!(net.nodes[0].sent < bytes as u64 * 102 / 100, "{}", net.nodes[0].sent);
 }
 
@@ -59,8 +60,13 @@ fn the_origin_sends_little_more_than_one_copy() {
         let payload = 16.0 * 1_048_576.0;
         let bound = payload / 1_250_000.0;
         let (ratio, egress) = (took.as_secs_f64() / bound, net.nodes[0].sent as f64 / payload);
-        println!("{peers} peers: {ratio:.3} x bound, origin sent {egress:.3} x payload");
-        assert!(ratio < 1.45 && egress < 1.35, "{ratio} {egress}");
+        let sent: u64 = net.nodes.iter().map(|node| node.sent).sum();
+        let total = sent as f64 / payload / peers as f64;
+        println!(
+            "{peers} peers: {ratio:.3} x bound, origin sent {egress:.3} x payload, \
+             all together {total:.3} for each"
+        );
+        assert!(ratio < 1.2 && egress < 1.1 && total < 1.1, "{ratio} {egress} {total}");
     }
 }
 

@@ -30,6 +30,7 @@ pub mod link;
 pub mod objects;
 pub mod options;
 pub mod outbox;
+pub mod pace;
 pub mod peer_exchange;
 pub mod picker;
 pub mod serving;

@@ -41,9 +41,6 @@ pub const CONTROL_FRAMES_IN_HAND: usize = 16;
 /// that many is let go.
 pub const CONTROL_FRAMES_WAITING: usize = 4_096;
 
-/// Blocks handed to a connection and not yet written.
-pub const BLOCKS_IN_HAND: usize = 4;
-
 /// Peers that are sent blocks at one time: few, so that each soon has
 /// something to pass on.
 pub const UPLOAD_SLOTS: usize = 4;

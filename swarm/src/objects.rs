@@ -219,6 +219,16 @@ impl Objects {
         stuck.map(|(index, _)| *index).collect()
     }
 
+    /// Whether some block that is missing is not asked of anybody.
+    #[must_use]
+    pub fn any_unasked(&self) -> bool {
+        let unasked =
+            |open: &Open| open.assembly.held().count() + open.flying.count() < open.flying.blocks();
+        !self.queued.is_empty()
+            || self.open.len() < self.announced.len()
+            || self.announced.values().any(|o| o.open.as_deref().is_some_and(unasked))
+    }
+
     /// Whether some object waits to be announced.
     #[must_use]
     pub fn any_queued(&self) -> bool {

@@ -24,6 +24,10 @@ impl Outbox {
         let joined = match (self.waiting.back_mut(), &frame) {
             (Some(Frame::Want(list)), Frame::Want(more)) => join(list, more, MAX_WANTS_A_FRAME),
             (Some(Frame::Unwant(list)), Frame::Unwant(m)) => join(list, m, MAX_ENTRIES_A_FRAME),
+            (Some(Frame::Taken(frames)), Frame::Taken(more)) => {
+                let sum = frames.checked_add(*more);
+                sum.map(|sum| *frames = sum).is_some()
+            }
             (Some(Frame::Lack(list)), Frame::Lack(more)) => join(list, more, MAX_ENTRIES_A_FRAME),
             (Some(Frame::Have(list)), Frame::Have(more)) => {
                 match (list.last_mut(), more.as_slice()) {

@@ -18,10 +18,11 @@ use crate::blockmap::BlockMap;
 use crate::budget::Budget;
 use crate::dice::Dice;
 use crate::limits::{
-    BLOCKS_IN_HAND, MAX_REMEMBERED_HOLDINGS, MAX_REQUESTED_BLOCKS, MAX_WAITING_FOR_SLOT, MAX_WANTS,
-    SLOT_PATIENCE, SLOT_QUANTUM, UPLOAD_SLOTS,
+    MAX_REMEMBERED_HOLDINGS, MAX_REQUESTED_BLOCKS, MAX_WAITING_FOR_SLOT, MAX_WANTS, SLOT_PATIENCE,
+    SLOT_QUANTUM, UPLOAD_SLOTS,
 };
 use crate::link::LinkId;
+use crate::pace::Pace;
 use crate::picker::{Candidate, rarest};
 use crate::shelf::Lookup;
 use crate::spread::Spread;
@@ -31,9 +32,14 @@ use crate::wire::{Frame, Have, Run, Unwant, Want, WantIndex, Whose};
 
 /// A peer that others gave nothing for so long is served by the origin.
 const LONELY_AFTER: Duration = Duration::from_millis(700);
-/// Blocks that the origin reveals to a new peer ahead of its requests.
-const FIRST_REVEALED: usize = 4;
+/// Blocks that the origin reveals to a new peer ahead of its requests: few, so
+/// that of a small object each peer gets a part that is its own to pass on.
+const FIRST_REVEALED: usize = 2;
 const MOST_REVEALED: usize = 256;
+/// Frames on their way to all peers that keep an uplink busy.
+const AHEAD_OF_ALL: usize = 32;
+/// With so few on their way an uplink will soon have nothing to do.
+const NEARLY_IDLE: usize = 6;
 /// How far ahead of what is sent reads begin.
 const READ_AHEAD: usize = 32;
 
@@ -124,7 +130,7 @@ struct Upload {
     /// What the peer holds, or was told that we hold.
     known: HashMap<ContentId, BlockMap>,
     queue: VecDeque<(WantIndex, u32)>,
-    in_hand: usize,
+    pace: Pace,
     /// When the peer last took what it was sent.
     took: Instant,
     /// Whether it lost its slot because it takes nothing.
@@ -180,7 +186,7 @@ impl Serving {
             by_id: HashMap::new(),
             known: HashMap::new(),
             queue: VecDeque::new(),
-            in_hand: 0,
+            pace: Pace::default(),
             took: now,
             parked: false,
             given: 0,
@@ -345,14 +351,17 @@ impl Serving {
         upload.queue.retain(|(i, b)| *i != run.index || !(run.first..end).contains(b));
     }
 
-    /// The peer's connection took frames off our hands.
-    pub fn written(&mut self, now: Instant, link: LinkId, frames: usize) {
-        if let Some(upload) = self.links.get_mut(&link) {
-            upload.in_hand = upload.in_hand.saturating_sub(frames);
-            upload.took = now;
-            if std::mem::take(&mut upload.parked) {
-                self.waiting.push_back(link);
-            }
+    /// The peer has taken blocks and lists that it was sent.
+    pub fn taken(&mut self, now: Instant, link: LinkId, frames: usize) {
+        let Some(upload) = self.links.get_mut(&link) else { return };
+        if !upload.pace.take(now, frames) {
+            let what = Misbehaviour::Protocol("took what was not sent".into());
+            self.out.push_back(Output::Offence { link, what });
+            return;
+        }
+        upload.took = now;
+        if std::mem::take(&mut upload.parked) {
+            self.waiting.push_back(link);
         }
     }
 
@@ -374,7 +383,7 @@ impl Serving {
         let budget = anyone.then(|| self.upload.waits_until(now)).flatten();
         let stuck = self.slots.iter().filter_map(|link| {
             let upload = self.links.get(link)?;
-            let full = upload.in_hand >= BLOCKS_IN_HAND && !self.waiting.is_empty();
+            let full = !upload.pace.has_room() && !self.waiting.is_empty();
             full.then(|| upload.took + SLOT_PATIENCE)
         });
         let lonely = self.links.values().filter_map(|upload| {
@@ -485,7 +494,7 @@ impl Serving {
             return;
         }
         for _ in 0..self.slots.len() + self.waiting.len() {
-            while self.slots.len() < UPLOAD_SLOTS
+            while self.has_slot()
                 && let Some(link) = self.waiting.pop_front()
             {
                 self.links.get_mut(&link).expect("who waits is there").given = 0;
@@ -496,7 +505,7 @@ impl Serving {
             if upload.queue.is_empty() {
                 continue;
             }
-            if upload.in_hand >= BLOCKS_IN_HAND {
+            if !upload.pace.has_room() {
                 let stuck = now.saturating_duration_since(upload.took) >= SLOT_PATIENCE;
                 if stuck && !self.waiting.is_empty() {
                     upload.parked = true;
@@ -518,8 +527,24 @@ impl Serving {
         }
     }
 
+    /// Whether one more peer may be sent blocks: also where those that have a
+    /// slot take them too slowly to keep the uplink busy.
+    fn has_slot(&self) -> bool {
+        if self.slots.len() < UPLOAD_SLOTS {
+            return true;
+        }
+        let paces = || self.slots.iter().filter_map(|link| Some(&self.links.get(link)?.pace));
+        !paces().any(Pace::has_room) && self.ahead_of_all() < AHEAD_OF_ALL
+    }
+
+    /// Frames on their way to all peers.
+    fn ahead_of_all(&self) -> usize {
+        self.links.values().map(|upload| upload.pace.ahead()).sum()
+    }
+
     /// Hands the first block of a peer's queue over; whether anything was.
     fn send_one(&mut self, now: Instant, link: LinkId, content: &mut dyn Content) -> bool {
+        let is_idle = self.ahead_of_all() <= NEARLY_IDLE;
         let upload = self.links.get_mut(&link).expect("the caller has just seen it");
         let Some((index, block)) = upload.queue.front().copied() else { return false };
         let wanted = upload.wants.get_mut(&index).expect("what is queued is wanted");
@@ -545,7 +570,7 @@ impl Serving {
                     upload.queue.pop_front();
                     upload.given += 1;
                     upload.revealed.remove(&(index, block));
-                    if upload.queue.is_empty() && upload.revealed.is_empty() {
+                    if upload.queue.is_empty() && (upload.revealed.is_empty() || is_idle) {
                         // It has all that was revealed, sooner than expected.
                         upload.window = (upload.window * 2).min(MOST_REVEALED);
                     }
@@ -558,11 +583,12 @@ impl Serving {
                 Lookup::Gone => return self.gone(link, index),
             }
         };
-        self.upload.spend(now, frame.wire_bytes() as u64);
-        if upload.in_hand == 0 {
+        let bytes = frame.wire_bytes();
+        self.upload.spend(now, bytes as u64);
+        if upload.pace.ahead() == 0 {
             upload.took = now;
         }
-        upload.in_hand += 1;
+        upload.pace.send(now, bytes);
         self.out.push_back(Output::Send { link, frame });
         true
     }

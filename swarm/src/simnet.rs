@@ -1,11 +1,13 @@
 //! A network in memory, on which exchanges meet before they meet a real one.
 //!
-//! Every frame passes through its bytes. Uplinks have a rate and take frames in
-//! order, links have a latency; nodes may lose, hold back or falsify what they
-//! send, come late and die. The same seed gives the same run.
+//! Every frame passes through its bytes. Uplinks and downlinks have a rate,
+//! connections share them, and links have a latency; each connection has a
+//! buffer that takes more than the link can carry, as those of a kernel do.
+//! Nodes may lose, hold back or falsify what they send, come late and die. The
+//! same seed gives the same run.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -51,13 +53,40 @@ pub(crate) struct Node {
     conduct: Conduct,
     origin: bool,
     rate: Option<u64>,
-    uplink_free: Instant,
+    /// What each connection has taken and not yet sent.
+    pipes: BTreeMap<LinkId, Pipe>,
+    /// The connection whose turn on the uplink it is, and how many frames of it.
+    sending: Option<(LinkId, usize)>,
+    downlink_free: Instant,
     wake: Option<Instant>,
     pub(crate) sent: u64,
 }
 
+/// One direction of a connection.
+#[derive(Default)]
+struct Pipe {
+    frames: VecDeque<Parcel>,
+    /// Bytes of those that the buffer has.
+    buffered: usize,
+    /// How many of the last frames the buffer had no room for.
+    outside: usize,
+}
+
+struct Parcel {
+    bytes: Bytes,
+    lane: Lane,
+    lost: bool,
+}
+
+/// Bytes of small frames that travel together.
+const PACKET: usize = 1_400;
+
+/// Bytes that a connection takes ahead of its link.
+const BUFFER: usize = 512 * 1024;
+
 enum Event {
     Arrive { from: LinkId, to: usize, bytes: Bytes },
+    Departed { node: usize, link: LinkId },
     Written { node: usize, link: LinkId, lane: Lane },
     Read { node: usize, read: Read },
     Wake { node: usize },
@@ -132,7 +161,9 @@ impl Net {
             conduct,
             origin: options.manner == Manner::Origin,
             rate,
-            uplink_free: self.now,
+            pipes: BTreeMap::new(),
+            sending: None,
+            downlink_free: self.now,
             wake: None,
             sent: 0,
         });
@@ -180,6 +211,8 @@ impl Net {
     fn cut(&mut self, to_b: LinkId, to_a: LinkId, b: usize, a: usize) {
         self.links.remove(&to_b);
         self.links.remove(&to_a);
+        self.nodes[a].pipes.remove(&to_b);
+        self.nodes[b].pipes.remove(&to_a);
         self.input(a, Input::Left(to_b));
         self.input(b, Input::Left(to_a));
     }
@@ -231,6 +264,7 @@ impl Net {
             self.now = self.now.max(at);
             match self.todo.remove(&number).expect("scheduled once") {
                 Event::Arrive { from, to, bytes } => self.arrive(from, to, &bytes),
+                Event::Departed { node, link } => self.departed(node, link),
                 Event::Written { node, link, lane } => {
                     if self.links.contains_key(&link) {
                         self.input(node, Input::Written { link, lane, frames: 1 });
@@ -267,7 +301,7 @@ impl Net {
         // `from` is the sender's link; the receiver knows the other direction.
         let Some((_, link)) = self.links.get(&from).copied() else { return };
         let header: [u8; HEADER_BYTES] = bytes[..HEADER_BYTES].try_into().unwrap();
-        let lane = if header[0] < 8 { Lane::Control } else { Lane::Data };
+        let lane = if matches!(header[0], 8 | 9) { Lane::Data } else { Lane::Control };
         let header = Header::decode(header, lane).expect("our own frames are within bounds");
         let frame = Frame::decode(header, bytes.slice(HEADER_BYTES..)).expect("our own frames");
         self.input(to, Input::Frame { link, frame });
@@ -362,21 +396,107 @@ impl Net {
         let bytes = Bytes::from([head, payload.unwrap_or_default()].concat());
         let sender = &mut self.nodes[node];
         sender.sent += bytes.len() as u64;
-        let departs = match sender.rate {
-            Some(rate) => {
-                let takes = Duration::from_secs_f64(bytes.len() as f64 / rate as f64);
-                sender.uplink_free.max(self.now) + takes
-            }
-            None => self.now.max(sender.uplink_free),
-        };
-        sender.uplink_free = departs;
-        self.schedule(departs, Event::Written { node, link, lane });
-        if !lost {
-            // Each stream keeps its order; between streams there is none.
-            let skew = Duration::from_micros(link.0 % 7 * 100 * u64::from(data));
-            let at = departs + self.latency + skew;
-            self.schedule(at, Event::Arrive { from: link, to, bytes });
+        if sender.rate.is_none() {
+            self.schedule(self.now, Event::Written { node, link, lane });
+            self.travel(link, to, Parcel { bytes, lane, lost });
+            return;
         }
+        let pipe = sender.pipes.entry(link).or_default();
+        let fits = pipe.outside == 0 && pipe.buffered + bytes.len() <= BUFFER;
+        pipe.buffered += if fits { bytes.len() } else { 0 };
+        pipe.frames.push_back(Parcel { bytes, lane, lost });
+        if fits {
+            self.schedule(self.now, Event::Written { node, link, lane });
+        } else {
+            pipe.outside += 1;
+        }
+        self.send_next(node);
+    }
+
+    /// Puts the next frame on a free uplink; connections take turns.
+    fn send_next(&mut self, node: usize) {
+        let sender = &mut self.nodes[node];
+        if sender.sending.is_some_and(|(link, _)| sender.pipes.contains_key(&link)) {
+            return;
+        }
+        self.put_on(node, None);
+    }
+
+    fn put_on(&mut self, node: usize, after: Option<LinkId>) {
+        let sender = &mut self.nodes[node];
+        let Some(rate) = sender.rate else { return };
+        let busy = |(link, pipe): (&LinkId, &Pipe)| (!pipe.frames.is_empty()).then_some(*link);
+        let later = after.and_then(|last| sender.pipes.range(last..).skip(1).find_map(busy));
+        let next = later.or_else(|| sender.pipes.iter().find_map(busy));
+        // Small frames travel together.
+        let batch = next.map(|link| {
+            let (mut frames, mut bytes) = (0, 0);
+            for parcel in &sender.pipes[&link].frames {
+                if bytes > 0 && bytes + parcel.bytes.len() > PACKET {
+                    break;
+                }
+                (frames, bytes) = (frames + 1, bytes + parcel.bytes.len());
+            }
+            (link, frames, bytes)
+        });
+        sender.sending = batch.map(|(link, frames, _)| (link, frames));
+        let Some((link, _, bytes)) = batch else { return };
+        let departs = self.now + Duration::from_secs_f64(bytes as f64 / rate as f64);
+        self.schedule(departs, Event::Departed { node, link });
+    }
+
+    /// Frames have left the uplink.
+    fn departed(&mut self, node: usize, link: LinkId) {
+        let sender = &mut self.nodes[node];
+        let Some((_, frames)) = sender.sending.filter(|(sending, _)| *sending == link) else {
+            return;
+        };
+        for _ in 0..frames {
+            self.departed_one(node, link);
+        }
+        self.put_on(node, Some(link));
+    }
+
+    fn departed_one(&mut self, node: usize, link: LinkId) {
+        let sender = &mut self.nodes[node];
+        if let Some(pipe) = sender.pipes.get_mut(&link)
+            && let Some(parcel) = pipe.frames.pop_front()
+        {
+            pipe.buffered -= parcel.bytes.len();
+            let mut inside = Vec::new();
+            while pipe.outside > 0 {
+                let next = &pipe.frames[pipe.frames.len() - pipe.outside];
+                if pipe.buffered + next.bytes.len() > BUFFER {
+                    break;
+                }
+                pipe.buffered += next.bytes.len();
+                inside.push(next.lane);
+                pipe.outside -= 1;
+            }
+            for lane in inside {
+                self.schedule(self.now, Event::Written { node, link, lane });
+            }
+            if let Some((to, _)) = self.links.get(&link).copied() {
+                self.travel(link, to, parcel);
+            }
+        }
+    }
+
+    /// A frame crosses to the other side, and passes through its downlink.
+    fn travel(&mut self, from: LinkId, to: usize, Parcel { bytes, lane, lost }: Parcel) {
+        if lost {
+            return;
+        }
+        // Each stream keeps its order; between streams there is none.
+        let skew = Duration::from_micros(from.0 % 7 * 100 * u64::from(lane == Lane::Data));
+        let mut at = self.now + self.latency + skew;
+        let receiver = &mut self.nodes[to];
+        if let Some(rate) = receiver.rate {
+            let takes = Duration::from_secs_f64(bytes.len() as f64 / rate as f64);
+            at = at.max(receiver.downlink_free) + takes;
+            receiver.downlink_free = at;
+        }
+        self.schedule(at, Event::Arrive { from, to, bytes });
     }
 
     fn schedule(&mut self, at: Instant, event: Event) {

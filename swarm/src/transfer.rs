@@ -30,6 +30,9 @@ use crate::wire::{Run, Unwant, Want, WantIndex};
 
 /// How often a peer with nothing to do looks for blocks that are late.
 const RECHECK: Duration = Duration::from_millis(100);
+/// A block that will take so much longer is asked of a second peer even while
+/// others are missing.
+const HOPELESS: Duration = Duration::from_secs(3);
 /// How often objects that nobody can continue are looked for.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// Late blocks that are asked of a second peer at a time.

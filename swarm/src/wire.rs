@@ -97,6 +97,9 @@ pub enum Frame {
     Cancel(Run),
     /// The sender cannot serve this request now.
     Busy(Run),
+    /// The sender has taken so many frames off the data stream since it said
+    /// so last, at least one.
+    Taken(u16),
     /// The block hashes of an object of the receiver's list.
     List {
         /// The object.
@@ -186,12 +189,14 @@ const CANCEL: u8 = 6;
 const BUSY: u8 = 7;
 const LIST: u8 = 8;
 const BLOCK: u8 = 9;
+const TAKEN: u8 = 10;
 
 const WANT_ENTRY: usize = 40;
 const UNWANT_ENTRY: usize = 5;
 const HAVE_ENTRY: usize = 9;
 const LACK_ENTRY: usize = 4;
 const RUN: usize = 8;
+const TAKEN_BODY: usize = 2;
 const BLOCK_HEAD: usize = 7;
 
 impl Header {
@@ -210,6 +215,7 @@ impl Header {
             LACK => (Lane::Control, LACK_ENTRY * MAX_ENTRIES_A_FRAME),
             REQUEST => (Lane::Control, RUN + 1),
             CANCEL | BUSY => (Lane::Control, RUN),
+            TAKEN => (Lane::Control, TAKEN_BODY),
             LIST => (Lane::Data, MAX_FRAME_BODY),
             BLOCK => (Lane::Data, BLOCK_HEAD + BLOCK_BYTES as usize),
             _ => return Err(FrameError::Kind(kind)),
@@ -251,6 +257,7 @@ impl Frame {
                 Self::Lack(list) => LACK_ENTRY * list.len(),
                 Self::Request { .. } => RUN + 1,
                 Self::Cancel(_) | Self::Busy(_) => RUN,
+                Self::Taken(_) => TAKEN_BODY,
                 Self::List { hashes, .. } => 4 + 32 * hashes.len(),
                 Self::Block { payload, .. } => BLOCK_HEAD + payload.wire_bytes(),
             }
@@ -292,6 +299,7 @@ impl Frame {
             Self::Cancel(run) | Self::Busy(run) => {
                 put_run(&mut out, run.index, run.first, run.count);
             }
+            Self::Taken(frames) => out.put_u16(*frames),
             Self::List { index, hashes } => {
                 out.put_u32(*index);
                 hashes.iter().for_each(|hash| out.put_slice(hash));
@@ -361,7 +369,11 @@ impl Frame {
                     if squeezed { Payload::Squeezed(bytes) } else { Payload::Plain(bytes) };
                 Self::Block { index, block, payload }
             }
-            REQUEST..=BLOCK => return Err(wrong),
+            TAKEN if body.len() == TAKEN_BODY => match u16::from_be_bytes(array_at(&body, 0)) {
+                0 => return Err(FrameError::Entries { allowed: u16::MAX.into(), found: 0 }),
+                frames => Self::Taken(frames),
+            },
+            REQUEST..=TAKEN => return Err(wrong),
             _ => return Err(FrameError::Kind(kind)),
         })
     }
@@ -377,6 +389,7 @@ impl Frame {
             Self::Busy(_) => BUSY,
             Self::List { .. } => LIST,
             Self::Block { .. } => BLOCK,
+            Self::Taken(_) => TAKEN,
         }
     }
 }

@@ -19,6 +19,7 @@ fn samples() -> Vec<Frame> {
         Frame::Request { run, list: true },
         Frame::Cancel(run),
         Frame::Busy(run),
+        Frame::Taken(3),
         Frame::List { index: 5, hashes: vec![[0xAA; 32], [0xBB; 32]] },
         Frame::Block { index: 5, block: 3, payload: Payload::Plain(Bytes::from_static(b"bytes")) },
         Frame::Block {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::dice::Dice;
 use crate::link::LinkId;
 use crate::picker::{Candidate, rarest};
-use crate::transfer::{DUPLICATES, Output, RECHECK, Transfer};
+use crate::transfer::{DUPLICATES, HOPELESS, Output, RECHECK, Transfer};
 use crate::wire::{Run, WantIndex};
 
 impl Transfer {
@@ -105,6 +105,9 @@ impl Transfer {
     fn late_blocks(&mut self, now: Instant, id: LinkId, room: usize) -> Vec<(WantIndex, u32)> {
         let link = &self.links[&id];
         let ours = link.flight.expected();
+        // While there is anything else to come, only who has failed is helped:
+        // a block that comes twice takes the place of one that is missing.
+        let ending = !self.objects.any_unasked();
         let (mut late, mut any) = (Vec::new(), false);
         for (_, l) in self.links.iter().filter(|(other, _)| **other != id) {
             for asked in l.flight.asked() {
@@ -117,7 +120,8 @@ impl Transfer {
                 }
                 any = true;
                 let remaining = l.flight.remaining(now, asked.at);
-                if remaining > ours * 2 + RECHECK {
+                let slow = remaining > ours * 2 + RECHECK;
+                if slow && (ending || remaining > HOPELESS) {
                     late.push((remaining, asked.index, asked.block));
                 }
             }
