@@ -1,9 +1,11 @@
 //! The program itself: what it prints, writes and answers.
 
+#[path = "support/place.rs"]
+mod place;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use manifest::admission::credential::Role;
 use manifest::admission::ticket::Ticket;
@@ -13,55 +15,7 @@ use manifest::trust::root::Root;
 use manifest::trust::trusted::TrustedSet;
 use serde_json::Value;
 
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Runs the publisher in this place.
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_updraft-publisher"))
-            .args(args)
-            .current_dir(self.0.path())
-            .output()
-            .unwrap()
-    }
-
-    /// What it prints when it must succeed.
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The exit code, and what it says on standard error.
-    fn refused(&self, args: &[&str]) -> (i32, String) {
-        let output = self.run(args);
-        assert!(output.stdout.is_empty(), "{args:?}: {output:?}");
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
-    }
-
-    fn with_home() -> Self {
-        let place = Self::new();
-        place.ok(&["init", "Example Ltd", "--product", "hello"]);
-        place
-    }
-
-    fn tree(&self, name: &str, text: &str) -> PathBuf {
-        let dir = self.at(name);
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("hello"), text.repeat(5000)).unwrap();
-        fs::set_permissions(dir.join("hello"), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(dir.join("readme"), "always the same").unwrap();
-        dir
-    }
-}
+use crate::place::Place;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
