@@ -83,6 +83,8 @@ pub struct Daemon {
     identity: Identity,
     trust: WorkgroupTrust,
     allow_example_keys: bool,
+    /// What was told to have ended.
+    told_expired: Vec<&'static str>,
     /// The root that others are led to.
     root: MetadataVersion,
     network: Arc<Network>,
@@ -170,6 +172,7 @@ impl Daemon {
             identity,
             trust,
             allow_example_keys: config.allow_example_keys,
+            told_expired: Vec::new(),
             root,
             network,
             swarm,
@@ -241,6 +244,7 @@ impl Daemon {
         if before == "refreshing" && after != before {
             self.checks += 1;
             self.renew().await;
+            self.tell_expired().await;
             self.swarm.remember(&self.home).await;
         }
         if before != after {
@@ -290,6 +294,33 @@ impl Daemon {
                 tracing::warn!(error = %cause(&error), "the credential cannot be renewed")
             }
         }
+    }
+
+    /// Tells the log, once, of what has ended and was not renewed by anybody.
+    async fn tell_expired(&mut self) {
+        let over = self.expiries().await.over(clock::wall());
+        if over == self.told_expired {
+            return;
+        }
+        self.told_expired.clone_from(&over);
+        if over.is_empty() {
+            return;
+        }
+        let what = over.join(", ");
+        tracing::error!(what, "expired; what is installed runs on, and nothing new is begun");
+        let event = Event::Expired { what: what.into() };
+        let told = self.network.authority.ask(|a| a.record(Actor::Agent, event)).await;
+        if let Err(error) = told {
+            tracing::error!(error = %cause(&error), "the expiry could not be told");
+        }
+    }
+
+    /// When what vouches for this installation ends.
+    async fn expiries(&self) -> Expiries {
+        let credential = self.identity.member(&self.trust, clock::wall()).ok();
+        let (subject, credential) = (self.subject.clone(), credential.map(|member| member.expires));
+        let of = move |applier: &mut Applier| Expiries::of(applier.trusted(), &subject, credential);
+        self.network.authority.ask(of).await
     }
 
     async fn heard(&mut self, news: News) {
@@ -405,13 +436,8 @@ impl Daemon {
     async fn status(&self) -> Status {
         let kept: Remembered = self.machine.remembered();
         let (subject, installation) = (self.subject.clone(), self.identity.installation());
-        let credential = self.identity.member(&self.trust, clock::wall()).ok();
-        let credential = credential.map(|member| member.expires);
-        let of = subject.clone();
-        let asked = self.network.authority.ask(move |applier| {
-            (Expiries::of(applier.trusted(), &of, credential), applier.closed_log())
-        });
-        let (expires, closed_log) = asked.await;
+        let expires = self.expiries().await;
+        let closed_log = self.network.authority.ask(|applier| applier.closed_log()).await;
         let live: Traffic = self.network.meter.traffic();
         let idle = self.machine.state_name() == "idle";
         let bytes = if idle { Bytes::from(&kept.traffic) } else { Bytes::from(&live) };

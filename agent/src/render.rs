@@ -197,6 +197,7 @@ fn told(event: &Event) -> String {
         }
         Event::Failed { to, during, reason } => format!("{to}, {during}: {reason}"),
         Event::Recovered { found, release } => format!("{found}, {} installed", from(release)),
+        Event::Expired { what } => format!("{what}; nothing new is begun"),
         Event::Checked { release, damaged } => format!("{release}: {damaged} damaged"),
         Event::Restored { here, later } => format!("at {}, once at {}", here.size, later.size),
         Event::Other(_) => String::new(),

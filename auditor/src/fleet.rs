@@ -194,6 +194,7 @@ impl Present {
             Event::Checked { damaged, .. } if *damaged > 0 => {
                 self.state = format!("{damaged} files differ from the release");
             }
+            Event::Expired { what } => self.state = format!("{what} expired"),
             // A release that waits does not change what is said of this one:
             // a failed one stays failed.
             Event::Deferred { .. }

@@ -243,6 +243,12 @@ pub enum Event {
         /// Files that differ or are missing.
         damaged: u64,
     },
+    /// What is signed has ended, and nobody had anything newer: what is
+    /// installed runs on, and nothing new is begun.
+    Expired {
+        /// What has ended, such as `timestamp, snapshot`.
+        what: Text,
+    },
     /// This machine was restored from older state, and learned that its log
     /// had gone further; a new epoch begins here.
     Restored {
@@ -308,6 +314,7 @@ impl Event {
             Self::Failed { .. } => "failed",
             Self::Recovered { .. } => "recovered",
             Self::Checked { .. } => "checked",
+            Self::Expired { .. } => "expired",
             Self::Restored { .. } => "restored",
             Self::Other(value) => {
                 value.get("kind").and_then(serde_json::Value::as_str).unwrap_or("?")
@@ -385,6 +392,7 @@ impl fmt::Display for Event {
             Self::Checked { release, damaged } => {
                 write!(f, "{release} checked, {damaged} files differ")
             }
+            Self::Expired { what } => write!(f, "{what} expired, so nothing new is begun"),
             Self::Restored { here, later } => {
                 write!(f, "restored to entry {}, after {} had been signed", here.size, later.size)
             }

@@ -135,6 +135,8 @@ fn indefinite_freeze() {
     scene.assert_runs(1);
     let status = scene.agent(&["status"]).well().text;
     assert!(status.contains("expired"), "the owner is told: {status}");
+    let log = std::fs::read_to_string(scene.path("machine-1/home/log/entries.jsonl")).unwrap();
+    assert!(log.contains("\"kind\":\"expired\""), "and so is the auditor");
     // An honest vendor has signed anew, and is enough beside the frozen one.
     scene.publisher(&["repo", "refresh"]).well();
     update(&scene, &[&at(&scene, "older"), &repository(&scene)]).well();
