@@ -28,6 +28,12 @@ const EAGER: Habit = Habit { gain: 2, strictness: 1 };
 /// Segments with fewer equal bytes are never worth their name.
 const FEWEST_EQUAL_BYTES: usize = 10;
 
+/// Deltas of no more than this can hardly be any smaller.
+const WORTH_TRYING: usize = 192;
+
+/// Old bytes that all may be gathered at little cost.
+const SMALL_TEXT: usize = 1 << 20;
+
 /// Deltas below this are tried every way.
 const SMALL_DELTA: usize = 16 << 10;
 
@@ -69,7 +75,10 @@ impl Attempt<'_> {
                 }
             }
         }
-        if smallest.object.len() > self.piece.len() / 2 {
+        let len = smallest.object.len();
+        let is_hard = len > self.piece.len() / 2;
+        let is_cheap_to_try = len > WORTH_TRYING && self.index.text().len() <= SMALL_TEXT;
+        if is_hard || is_cheap_to_try {
             for segments in self.last_resorts() {
                 if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
                     let coded = self.coded(target_mark, &segments);

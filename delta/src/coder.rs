@@ -111,11 +111,11 @@ const SHARE_BITS: u32 = 15;
 const LEAST: u16 = 8;
 
 /// After so many, an observation counts no less.
-const NIBBLE_LIMIT: usize = 30;
+const NIBBLE_LIMIT: usize = 62;
 
 /// How much one more observation of a nibble counts after so many, of 65536.
-const NIBBLE_WEIGHTS: [i16; 32] = {
-    let mut weights = [0; 32];
+const NIBBLE_WEIGHTS: [i16; 64] = {
+    let mut weights = [0; 64];
     let mut seen = 0;
     while seen <= NIBBLE_LIMIT {
         weights[seen] = (65536 * 2 / (2 * seen as i32 + 7)) as i16;
@@ -186,7 +186,7 @@ impl Nibble {
     #[inline(always)]
     fn learn(&mut self, value: usize) {
         let seen = usize::from(self.seen);
-        let weight = i32::from(NIBBLE_WEIGHTS[seen & 31]);
+        let weight = i32::from(NIBBLE_WEIGHTS[seen & 63]);
         let goals = &GOALS[value & 15];
         // Neighbours stay as far apart as their goals are, so no share is lost.
         for (start, goal) in self.starts.iter_mut().zip(goals) {

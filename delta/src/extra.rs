@@ -14,6 +14,9 @@ use crate::parser::Parser;
 /// Steps end with a chunk.
 const CHUNK_BYTES: usize = 16 << 10;
 
+/// Repetitions up to this are copied in one step.
+const SHORT: usize = 16;
+
 /// Chunks below this are never left as they are.
 const MIN_BARE_BYTES: usize = 64;
 
@@ -58,8 +61,9 @@ struct Filling {
 }
 
 impl Filling {
-    fn new() -> Self {
-        Self { model: Literals::new(), past: Past::new(), bare: Bit::QUICK }
+    fn new(holes: &[Hole]) -> Self {
+        let count = holes.iter().map(|hole| hole.place.len()).sum();
+        Self { model: Literals::new(count), past: Past::new(), bare: Bit::QUICK }
     }
 
     fn enter(&mut self, hole: &Hole) {
@@ -81,7 +85,7 @@ pub(crate) fn write(writer: &mut Writer, buffer: &[u8], holes: &[Hole], depth: u
     if holes.is_empty() {
         return bare;
     }
-    let mut filling = Filling::new();
+    let mut filling = Filling::new(holes);
     let mut parser = Parser::new(buffer, depth);
     for hole in holes {
         filling.enter(hole);
@@ -117,7 +121,7 @@ pub(crate) fn read(
     holes: &[Hole],
     mut bare: &[u8],
 ) -> Result<(), ExtraError> {
-    let mut filling = Filling::new();
+    let mut filling = Filling::new(holes);
     // What is known to nobody else stays in registers.
     let mut own = std::mem::take(reader);
     for hole in holes {
@@ -163,7 +167,11 @@ fn fill(
         }
         let from = at.checked_sub(distance);
         let from = from.ok_or(ExtraError::TooFar { distance, known: at })?;
-        if distance >= len {
+        if distance >= SHORT && len <= SHORT && left >= SHORT {
+            // What is made beyond its end is made again.
+            let (before, rest) = buffer.split_at_mut(at);
+            rest[..SHORT].copy_from_slice(&before[from..from + SHORT]);
+        } else if distance >= len {
             buffer.copy_within(from..from + len, at);
         } else {
             // What is repeated is itself being made.
@@ -236,7 +244,7 @@ mod tests {
     #[test]
     fn repetitions_that_lead_outside_are_refused() {
         let filled = |op: Op| {
-            let (mut writer, mut model) = (Writer::new(), Literals::new());
+            let (mut writer, mut model) = (Writer::new(), Literals::new(30));
             let mut buffer = [0; 50];
             let around = Around::new(&buffer, 10, Past::new());
             model.code(&mut writer, Past::new(), around, op);

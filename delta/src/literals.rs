@@ -117,13 +117,26 @@ pub(crate) struct Literals {
     distance: [Number; 4],
     /// Literals, by the byte before.
     bytes: Vec<Byte>,
+    /// The bits of the byte before by which they are told apart.
+    apart: u8,
     /// Literals, by the byte that a repetition would bring: their upper half,
     /// and their lower one if the upper is the same.
     instead: Vec<Byte>,
 }
 
+/// The bits of a byte by which those behind it are told apart: where there are
+/// few, there is little to learn each kind from.
+fn apart(count: usize) -> u8 {
+    match count {
+        ..1024 => 0,
+        1024..8192 => 0xe0,
+        _ => 0xff,
+    }
+}
+
 impl Literals {
-    pub(crate) fn new() -> Self {
+    /// For so many bytes that may be literals.
+    pub(crate) fn new(count: usize) -> Self {
         Self {
             repeats: [Bit::QUICK; 9],
             again: [Bit::QUICK; 9],
@@ -132,6 +145,7 @@ impl Literals {
             repeat_len: Number::new(),
             distance: [const { Number::new() }; 4],
             bytes: vec![Byte::new(); 256],
+            apart: apart(count),
             instead: vec![Byte::new(); 16],
         }
     }
@@ -175,7 +189,7 @@ impl Literals {
 
     #[inline(always)]
     fn literal<C: Coder>(&mut self, coder: &mut C, around: Around, byte: u8) -> u8 {
-        let bytes = &mut self.bytes[usize::from(around.before)];
+        let bytes = &mut self.bytes[usize::from(around.before & self.apart)];
         let Some(expected) = around.expected else {
             return bytes.code(coder, byte);
         };
@@ -190,7 +204,7 @@ impl Literals {
     /// What a literal would cost, in 256ths of a bit.
     pub(crate) fn literal_price(&self, past: Past, around: Around, byte: u8) -> u32 {
         let told = self.repeats[past.kinds()].price(false);
-        let bytes = &self.bytes[usize::from(around.before)];
+        let bytes = &self.bytes[usize::from(around.before & self.apart)];
         let [high, low] = bytes.prices(byte);
         let Some(expected) = around.expected else { return told + high + low };
         let instead = &self.instead[usize::from(expected >> 4)];

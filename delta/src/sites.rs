@@ -51,6 +51,7 @@ impl Scan<'_> {
     }
 
     /// Whether a field refers to something of the old file.
+    #[inline]
     fn refers(&self, bytes: &[u8], field: &Field) -> bool {
         self.zones.of_old(field.label(field.value(bytes))).is_some()
     }
@@ -58,8 +59,9 @@ impl Scan<'_> {
     fn code(&self, bytes: &mut [u8], mut with: impl FnMut(&mut [u8], Field)) {
         let mut at = 0;
         while at + 6 <= bytes.len() {
-            let skipped = bytes[at..bytes.len() - 5].iter();
-            at += skipped.take_while(|byte| OPCODES[usize::from(**byte)] == 0).count();
+            let rest = &bytes[at..bytes.len() - 5];
+            at +=
+                rest.iter().position(|byte| OPCODES[usize::from(*byte)] != 0).unwrap_or(rest.len());
             if at + 6 > bytes.len() {
                 break;
             }
