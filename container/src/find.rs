@@ -1,0 +1,183 @@
+//! Where the deflate streams of a gzip or zip file lie.
+//!
+//! What it finds follows from the file's bytes alone, as docs/container.md
+//! says: whoever made a delta and whoever applies it find the same.
+
+use std::ops::Range;
+
+use crate::inflate::inflate;
+use crate::limits::{FILE_BYTES, STREAMS, VIEW_BYTES};
+
+const GZIP: [u8; 3] = [0x1F, 0x8B, 8];
+const LOCAL: [u8; 4] = *b"PK\x03\x04";
+const CENTRAL: [u8; 4] = *b"PK\x01\x02";
+const END: [u8; 4] = *b"PK\x05\x06";
+
+/// The end of a zip file without its comment, in bytes.
+const END_BYTES: usize = 22;
+
+/// A deflate stream within a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// Where it lies.
+    pub place: Range<usize>,
+    /// Its plain text.
+    pub plain: Vec<u8>,
+}
+
+/// Whether a file that begins with `head` and has `len` bytes may have
+/// streams: a first look, before it is read whole.
+#[must_use]
+pub fn may_have_streams(head: &[u8], len: u64) -> bool {
+    len <= FILE_BYTES && (head.starts_with(&GZIP) || head.starts_with(&LOCAL))
+}
+
+/// The streams of `file` in ascending order, none overlapping another.
+///
+/// Whatever cannot be inflated, or would make the view longer than
+/// [`VIEW_BYTES`], is no stream.
+#[must_use]
+pub fn streams(file: &[u8]) -> Vec<Stream> {
+    if !may_have_streams(file, file.len() as u64) {
+        return Vec::new();
+    }
+    let mut found = Found { file, streams: Vec::new(), view_bytes: file.len() as u64 };
+    if file.starts_with(&GZIP) {
+        found.gzip();
+    } else {
+        found.zip();
+    }
+    found.streams
+}
+
+struct Found<'a> {
+    file: &'a [u8],
+    streams: Vec<Stream>,
+    /// The view's length, if nothing more were found.
+    view_bytes: u64,
+}
+
+impl Found<'_> {
+    /// Members that follow each other: RFC 1952.
+    fn gzip(&mut self) {
+        let mut at = 0;
+        while let Some(start) = self.file.get(at..).and_then(gzip_header) {
+            let start = at + start;
+            let Some(end) = self.take(start..self.file.len()) else { return };
+            // The check sum and the length of the plain text.
+            at = end.saturating_add(8);
+        }
+    }
+
+    /// The entries of the central directory, in the order of their places.
+    fn zip(&mut self) {
+        let Some(mut entries) = zip_entries(self.file) else { return };
+        entries.sort_by_key(|entry| entry.place.start);
+        let mut free = 0;
+        for entry in entries {
+            let Range { start, end } = entry.place;
+            if start < free {
+                continue;
+            }
+            let before = (self.streams.len(), self.view_bytes);
+            if self.take(start..end).is_some() {
+                let last = self.streams.last().expect("it was taken just now");
+                if last.place.end == end && last.plain.len() as u64 == entry.plain_len {
+                    free = end;
+                } else {
+                    self.streams.truncate(before.0);
+                    self.view_bytes = before.1;
+                }
+            }
+        }
+    }
+
+    /// Takes the stream that begins where `within` does; gives where it ends.
+    fn take(&mut self, within: Range<usize>) -> Option<usize> {
+        if self.streams.len() == STREAMS {
+            return None;
+        }
+        let room = usize::try_from(VIEW_BYTES - self.view_bytes).ok()?;
+        let inflated = inflate(self.file.get(within.clone())?, room)?;
+        let place = within.start..within.start + inflated.len;
+        // At most `room` more, and a file is no longer than a view may be.
+        self.view_bytes += inflated.plain.len() as u64;
+        self.view_bytes -= place.len() as u64;
+        let end = place.end;
+        self.streams.push(Stream { place, plain: inflated.plain });
+        Some(end)
+    }
+}
+
+/// How long the header at the start of `bytes` is, if it is one.
+fn gzip_header(bytes: &[u8]) -> Option<usize> {
+    let fixed = bytes.get(..10)?;
+    if !fixed.starts_with(&GZIP) {
+        return None;
+    }
+    let flags = fixed[3];
+    let mut at = 10;
+    if flags & 4 != 0 {
+        at += 2 + usize::from(u16_at(bytes, at)?);
+    }
+    for text in [8, 16] {
+        if flags & text != 0 {
+            at += 1 + bytes.get(at..)?.iter().position(|byte| *byte == 0)?;
+        }
+    }
+    if flags & 2 != 0 {
+        at += 2;
+    }
+    (at <= bytes.len()).then_some(at)
+}
+
+/// A deflated entry of a zip file.
+struct Entry {
+    place: Range<usize>,
+    plain_len: u64,
+}
+
+/// The deflated entries that the central directory names: APPNOTE 6.3, 4.3.
+/// Without zip64: what is that large stays closed.
+fn zip_entries(file: &[u8]) -> Option<Vec<Entry>> {
+    let last = file.len().checked_sub(END_BYTES)?;
+    // A comment has at most 65,535 bytes.
+    let first = last.saturating_sub(usize::from(u16::MAX));
+    let end = (first..=last).rev().find(|at| file[*at..].starts_with(&END))?;
+    let count = usize::from(u16_at(file, end + 10)?);
+    let mut at = usize::try_from(u32_at(file, end + 16)?).ok()?;
+    let mut entries = Vec::with_capacity(count.min(file.len() / 46));
+    for _ in 0..count {
+        if !file.get(at..)?.starts_with(&CENTRAL) {
+            return None;
+        }
+        let method = u16_at(file, at + 10)?;
+        let packed = usize::try_from(u32_at(file, at + 20)?).ok()?;
+        let plain_len = u64::from(u32_at(file, at + 24)?);
+        let local = usize::try_from(u32_at(file, at + 42)?).ok()?;
+        if method == 8 && file.get(local..).is_some_and(|bytes| bytes.starts_with(&LOCAL)) {
+            let (name, extra) = (u16_at(file, local + 26)?, u16_at(file, local + 28)?);
+            let start = local + 30 + usize::from(name) + usize::from(extra);
+            let place = start..start.checked_add(packed)?;
+            if place.end <= file.len() {
+                entries.push(Entry { place, plain_len });
+            }
+        }
+        let lens = [28, 30, 32].map(|field| u16_at(file, at + field));
+        for len in lens {
+            at += usize::from(len?);
+        }
+        at += 46;
+    }
+    Some(entries)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    let bytes = bytes.get(at..at.checked_add(2)?)?;
+    Some(u16::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}

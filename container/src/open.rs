@@ -1,0 +1,80 @@
+//! Opens a file such that it can be closed again to the very same bytes.
+//!
+//! Promises that closing was tried: a stream that would not come back
+//! exactly, or whose corrections would weigh too much, stays as it is.
+
+use preflate_rs::{PreflateConfig, preflate_whole_deflate_stream};
+
+use crate::close::reconstruct;
+use crate::find::Stream;
+use crate::limits::{CORRECTIONS_BYTES, PLAIN_BYTES, SHORTEST_STREAM, VIEW_BYTES};
+use crate::quiet::contained;
+use crate::recipe::{Recipe, Run};
+use crate::view::unfolded;
+
+/// Corrections of more than a quarter of the stream speak of a compressor that
+/// is not understood.
+const WORTHWHILE: usize = 4;
+
+/// A file that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The file with the plain text in place of some of its streams.
+    pub view: Vec<u8>,
+    /// What turns the view back into the file.
+    pub recipe: Recipe,
+}
+
+/// Opens those of the file's `streams` for which `wanted`, given the stream's
+/// own bytes, says so; `None` if none can be closed again.
+#[must_use]
+pub fn open(file: &[u8], streams: &[Stream], wanted: &dyn Fn(&[u8]) -> bool) -> Option<Opened> {
+    let mut runs = Vec::new();
+    let mut opened = Vec::new();
+    let mut at = 0;
+    let mut view_bytes = file.len() as u64;
+    for stream in streams {
+        let packed = &file[stream.place.clone()];
+        let longer = view_bytes - packed.len() as u64 + stream.plain.len() as u64;
+        if longer > VIEW_BYTES || !wanted(packed) {
+            continue;
+        }
+        if let Some(corrections) = corrections(packed, &stream.plain) {
+            runs.push(Run {
+                literal_len: (stream.place.start - at) as u64,
+                plain_len: stream.plain.len() as u64,
+                corrections,
+            });
+            opened.push(stream);
+            at = stream.place.end;
+            view_bytes = longer;
+        }
+    }
+    if runs.is_empty() {
+        return None;
+    }
+    Some(Opened { view: unfolded(file, opened), recipe: Recipe { runs } })
+}
+
+/// What turns `plain` into the stream `packed`, if anything short does.
+fn corrections(packed: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+    if packed.len() < SHORTEST_STREAM || plain.len() as u64 > PLAIN_BYTES {
+        return None;
+    }
+    let config = PreflateConfig {
+        plain_text_limit: usize::try_from(PLAIN_BYTES).expect("it is a small bound"),
+        // It is tried below, the way it will be done.
+        verify_compression: false,
+        ..PreflateConfig::default()
+    };
+    let made = contained(|| preflate_whole_deflate_stream(packed, &config))?;
+    let (result, text) = made.ok()?;
+    let corrections = result.corrections;
+    let fits = corrections.len() as u64 <= CORRECTIONS_BYTES
+        && corrections.len() <= packed.len() / WORTHWHILE;
+    if !fits || result.compressed_size != packed.len() || text.text() != plain {
+        return None;
+    }
+    let back = reconstruct(plain, &corrections).ok()?;
+    (back == packed).then_some(corrections)
+}
