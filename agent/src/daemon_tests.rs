@@ -152,6 +152,55 @@ async fn an_ill_release_is_left_remembered_and_retried_only_when_asked() {
     assert_eq!(told.iter().filter(|kind| *kind == "deferred").count(), 1);
 }
 
+/// A release with a gzip file of 400 KB of text, which changes a little with
+/// the number, and a file of noise that does not.
+fn packed(number: u64) -> TestRelease {
+    let noise = store::testing::noise(7, 200_000);
+    let mut text: Vec<u8> = noise.iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
+    text[100_000..100_008].copy_from_slice(format!("{number:08}").as_bytes());
+    let mut file = vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3];
+    file.extend(miniz_oxide::deflate::compress_to_vec(&text, 6));
+    file.extend([0; 8]);
+    let rows = vec![
+        ("manual.gz", Content::File(file, 0o644)),
+        ("same", Content::File(store::testing::noise(8, 900_000), 0o644)),
+    ];
+    TestRelease::new(number, rows, None)
+}
+
+#[tokio::test]
+async fn a_changed_container_comes_as_a_small_patch() {
+    let mut vendor = Vendor::new();
+    vendor.publish_release(packed(1));
+    let machine = Machine::new(&vendor);
+    let agent = Agent::start(&machine).await;
+    agent.runs(1).await;
+    vendor.publish_release(packed(2));
+    let status = agent.check(false).await;
+    assert_eq!(status.installed.unwrap().number.0, 2);
+    assert!(is_whole(&machine, vendor.last.as_ref().unwrap()));
+    assert!(status.bytes.mirror < 12_000, "{}", status.bytes.mirror);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_container_that_does_not_close_is_fetched_as_it_is() {
+    let mut vendor = Vendor::new();
+    vendor.publish_release(packed(1));
+    let machine = Machine::new(&vendor);
+    let agent = Agent::start(&machine).await;
+    agent.runs(1).await;
+    vendor.spoils_recipes = true;
+    vendor.publish_release(packed(2));
+    agent.client.post::<Status>("/check", &CheckRequest { retry: false }).await.unwrap();
+    // It fails once, and is planned anew without that view.
+    let status = agent.runs(2).await;
+    assert!(is_whole(&machine, vendor.last.as_ref().unwrap()));
+    let file = vendor.last.as_ref().unwrap().file("manual.gz").len() as u64;
+    assert!((file..file + 20_000).contains(&status.bytes.mirror), "{}", status.bytes.mirror);
+    agent.stop().await;
+}
+
 #[tokio::test]
 async fn a_hanging_probe_rolls_back() {
     let mut vendor = Vendor::new();

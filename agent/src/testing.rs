@@ -16,7 +16,9 @@ use manifest::key::SigningKey;
 use manifest::release::changes::Changes;
 use manifest::release::layout::Shape;
 use manifest::release::manifest::ReleaseManifest;
-use manifest::release::patch::{DeltaRow, PatchManifest, PatchSource, patch_layout};
+use manifest::release::patch::{
+    DeltaRow, OpenedFile, OpenedFiles, PatchManifest, PatchSource, patch_layout,
+};
 use manifest::trust::author::keyring::Keyring;
 use manifest::trust::author::lifetimes::Lifetimes;
 use manifest::trust::author::repository::{FileFacts, Repository as Author, TopLevelKeys};
@@ -47,6 +49,8 @@ pub(crate) struct Vendor {
     pub(crate) repository: Repository,
     files: BTreeMap<String, Vec<u8>>,
     pub(crate) last: Option<TestRelease>,
+    /// Whether the recipes of its patches are wrong, though it signs them.
+    pub(crate) spoils_recipes: bool,
 }
 
 fn key(seed: u8) -> SigningKey {
@@ -76,7 +80,8 @@ impl Vendor {
         let repository = Repository::create(dir.path(), Steps::free()).unwrap();
         let keys = Keyring::new((1..=9).map(|n| key(base + n)));
         let files = BTreeMap::new();
-        let mut vendor = Self { dir, seed, author, keys, repository, files, last: None };
+        let (last, spoils_recipes) = (None, false);
+        let mut vendor = Self { dir, seed, author, keys, repository, files, last, spoils_recipes };
         vendor.publish(&[]);
         vendor
     }
@@ -230,28 +235,60 @@ impl Vendor {
         deltas
     }
 
-    /// A patch whose every delta may read every file that is gone.
+    /// A patch whose every delta may read every file that is gone; whatever
+    /// can be opened is.
     fn patch(&self, base: &TestRelease, release: &TestRelease) -> PatchManifest {
         let (old, new) = (&base.manifest, &release.manifest);
         let changes = Changes::between(old.tree(), new.tree());
         let bytes = |release: &TestRelease, row: u32| {
             release.file(release.manifest.tree().entries()[row as usize].path.as_str())
         };
-        let old_files: Vec<Vec<u8>> = changes.gone.iter().map(|row| bytes(base, *row)).collect();
-        let sources: Vec<PatchSource> =
-            changes.gone.iter().map(|row| PatchSource { rows: vec![*row] }).collect();
+        let mut views: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+        let mut recipes = Vec::new();
+        for &row in &changes.missing {
+            let file = bytes(release, row);
+            if let Some(mut opened) = container::open(&file, &container::streams(&file), &|_| true)
+            {
+                if self.spoils_recipes {
+                    opened.recipe.runs[0].corrections.reverse();
+                }
+                views.insert(row, opened.view);
+                recipes.push(opened.recipe);
+            }
+        }
+        let read = changes.gone.iter().map(|row| {
+            let file = bytes(base, *row);
+            let view = container::view(&file);
+            let views = view.as_ref().map(|view| vec![view.len() as u64]);
+            (view.unwrap_or(file), PatchSource { rows: vec![*row], views })
+        });
+        let (old_files, sources): (Vec<Vec<u8>>, Vec<PatchSource>) = read.unzip();
         let piece = |shape: &Shape| -> Vec<u8> {
             let run = |part: &manifest::release::layout::Part| {
                 let start = usize::try_from(part.offset).unwrap();
-                bytes(release, part.row)[start..start + part.len as usize].to_vec()
+                let file = views.get(&part.row).cloned();
+                let file = file.unwrap_or_else(|| bytes(release, part.row));
+                file[start..start + part.len as usize].to_vec()
             };
             shape.parts.iter().flat_map(run).collect()
         };
         let old_refs: Vec<&[u8]> = old_files.iter().map(Vec::as_slice).collect();
-        let layout = patch_layout(new, &changes);
-        let deltas = layout.shapes.iter().map(|shape| {
-            let target = piece(shape);
-            let delta = self.delta(&old_refs, &target, &[target.len()]).remove(0);
+        let files: Vec<OpenedFile> = views
+            .iter()
+            .map(|(row, view)| OpenedFile { row: *row, view_len: view.len() as u64 })
+            .collect();
+        let layout = patch_layout(new, &changes, &files);
+        let mut targets: Vec<Vec<u8>> = layout.shapes.iter().map(piece).collect();
+        let recipes = container::recipe::encode(&recipes);
+        let opened = (!files.is_empty()).then(|| OpenedFiles {
+            codec: container::CODEC,
+            files,
+            recipes: ContentId::of(&recipes),
+            recipes_len: recipes.len() as u64,
+        });
+        targets.extend(opened.iter().map(|_| recipes.clone()));
+        let deltas = targets.iter().map(|target| {
+            let delta = self.delta(&old_refs, target, &[target.len()]).remove(0);
             DeltaRow {
                 object: ContentId::of(&delta.object),
                 len: u32::try_from(delta.object.len()).unwrap(),
@@ -259,7 +296,7 @@ impl Vendor {
             }
         });
         let deltas = deltas.collect();
-        PatchManifest { base: old.id(), release: new.id(), sources, deltas }
+        PatchManifest { base: old.id(), release: new.id(), sources, opened, deltas }
     }
 
     /// Everything that is published, as one bundle.

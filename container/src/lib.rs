@@ -21,6 +21,6 @@ pub mod view;
 
 pub use crate::close::{CloseError, close};
 pub use crate::find::{Stream, streams};
-pub use crate::open::{Opened, open};
+pub use crate::open::{Opened, open, reopen};
 pub use crate::recipe::{CODEC, Recipe, RecipeError, Run};
 pub use crate::view::view;

@@ -7,6 +7,7 @@ use preflate_rs::{PreflateConfig, preflate_whole_deflate_stream};
 
 use crate::close::reconstruct;
 use crate::find::Stream;
+use crate::inflate::inflate;
 use crate::limits::{CORRECTIONS_BYTES, PLAIN_BYTES, SHORTEST_STREAM, VIEW_BYTES};
 use crate::quiet::contained;
 use crate::recipe::{Recipe, Run};
@@ -54,6 +55,25 @@ pub fn open(file: &[u8], streams: &[Stream], wanted: &dyn Fn(&[u8]) -> bool) -> 
         return None;
     }
     Some(Opened { view: unfolded(file, opened), recipe: Recipe { runs } })
+}
+
+/// The view that `recipe` turns back into `file`: what [`open`] made of it,
+/// made again at little cost; `None` if the recipe is another file's.
+#[must_use]
+pub fn reopen(file: &[u8], recipe: &Recipe) -> Option<Vec<u8>> {
+    let mut view = Vec::with_capacity(file.len());
+    let mut rest = file;
+    for run in &recipe.runs {
+        let literal_len = usize::try_from(run.literal_len).ok()?;
+        let (literal, after) = rest.split_at_checked(literal_len)?;
+        view.extend_from_slice(literal);
+        let plain_len = usize::try_from(run.plain_len.min(PLAIN_BYTES)).ok()?;
+        let inflated = inflate(after, plain_len)?;
+        view.extend_from_slice(&inflated.plain);
+        rest = &after[inflated.len..];
+    }
+    view.extend_from_slice(rest);
+    Some(view)
 }
 
 /// What turns `plain` into the stream `packed`, if anything short does.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use updraft_container::recipe::{decode, encode};
-use updraft_container::{CODEC, close, open, streams, view};
+use updraft_container::{CODEC, close, open, reopen, streams, view};
 
 const CASES: [(&str, usize); 3] = [("one.gz", 1), ("two.gz", 2), ("some.zip", 3)];
 
@@ -38,6 +38,7 @@ fn golden_files_open_as_they_did() {
         assert_eq!(found.len(), count, "{name}");
         let opened = open(&file, &found, &|_| true).unwrap();
         assert_eq!(opened.view, read(&format!("{name}.view")), "{name}");
+        assert_eq!(reopen(&file, &opened.recipe), Some(opened.view), "{name}");
         assert_eq!(encode(&[opened.recipe]), read(&format!("{name}.recipes")), "{name}");
     }
 }

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use updraft_manifest::content::ContentId;
 use updraft_manifest::release::changes::Changes;
 use updraft_manifest::release::layout::{Layout, Shape};
+use updraft_manifest::release::limits::PIECE_BYTES;
+use updraft_manifest::release::link::Link;
 use updraft_manifest::release::manifest::{About, ManifestError, Probe, ReleaseManifest};
 use updraft_manifest::release::patch::{
-    DeltaRow, PatchError, PatchManifest, PatchSource, patch_layout,
+    DeltaRow, OpenedFile, OpenedFiles, PatchError, PatchManifest, PatchSource, patch_layout,
 };
-use updraft_manifest::release::plan::{Base, Plan, rows_with_bytes};
+use updraft_manifest::release::plan::{Base, Hop, Plan, rows_with_bytes};
 use updraft_manifest::release::tree::{Entry, Kind, Tree};
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -105,66 +107,139 @@ fn edited(files: &Files, random: &mut Random) -> Files {
     new
 }
 
-/// A patch whose "deltas" are the pieces themselves.
+/// A view: these bytes with a mark before them, twice as long.
+fn view(bytes: &[u8]) -> Vec<u8> {
+    [b"view of ", bytes, bytes].concat()
+}
+
+/// A patch whose "deltas" are the pieces themselves; about every third file
+/// is made as a view.
 fn patch(
     base: &ReleaseManifest,
     new: &ReleaseManifest,
     files: &Files,
 ) -> (PatchManifest, HashMap<ContentId, Vec<u8>>) {
     let changes = Changes::between(base.tree(), new.tree());
+    let bytes_of = |row: u32| &files[new.tree().entries()[row as usize].path.as_str()];
+    let opened = changes.missing.iter().filter(|row| **row % 3 == 0 && !bytes_of(**row).is_empty());
+    let opened: Vec<OpenedFile> = opened
+        .map(|row| OpenedFile { row: *row, view_len: view(bytes_of(*row)).len() as u64 })
+        .collect();
     let mut objects = HashMap::new();
-    let sources: Vec<PatchSource> =
-        changes.gone.iter().map(|row| PatchSource { rows: vec![*row] }).collect();
-    let deltas = patch_layout(new, &changes)
-        .shapes
+    let sources: Vec<PatchSource> = changes
+        .gone
         .iter()
-        .enumerate()
-        .map(|(index, shape)| {
-            let bytes = read(new.tree(), files, shape);
-            let object = ContentId::of(&bytes);
-            let len = bytes.len() as u32;
-            objects.insert(object, bytes);
-            let reads =
-                if sources.is_empty() { vec![] } else { vec![(index % sources.len()) as u32] };
-            DeltaRow { object, len, sources: reads }
+        .map(|row| {
+            let views = (row % 2 == 0).then(|| vec![7]);
+            PatchSource { rows: vec![*row], views }
         })
         .collect();
-    (PatchManifest { base: base.id(), release: new.id(), sources, deltas }, objects)
+    let shapes = patch_layout(new, &changes, &opened).shapes;
+    let mut made: Vec<Vec<u8>> = Vec::new();
+    for shape in &shapes {
+        let run = |part: &updraft_manifest::release::layout::Part| {
+            let is_opened = opened.iter().any(|file| file.row == part.row);
+            let bytes = bytes_of(part.row);
+            let bytes = if is_opened { view(bytes) } else { bytes.clone() };
+            bytes[part.offset as usize..][..part.len as usize].to_vec()
+        };
+        made.push(shape.parts.iter().flat_map(run).collect());
+    }
+    let recipes = vec![9; PIECE_BYTES as usize + 3];
+    if !opened.is_empty() {
+        made.extend(recipes.chunks(PIECE_BYTES as usize).map(<[u8]>::to_vec));
+    }
+    let deltas = made.into_iter().enumerate().map(|(index, bytes)| {
+        let object = ContentId::of(&bytes);
+        let len = bytes.len() as u32;
+        objects.insert(object, bytes);
+        let reads = if sources.is_empty() { vec![] } else { vec![(index % sources.len()) as u32] };
+        DeltaRow { object, len, sources: reads }
+    });
+    let deltas = deltas.collect();
+    let opened = (!opened.is_empty()).then(|| OpenedFiles {
+        codec: 1,
+        files: opened,
+        recipes: ContentId::of(&recipes),
+        recipes_len: recipes.len() as u64,
+    });
+    (PatchManifest { base: base.id(), release: new.id(), sources, opened, deltas }, objects)
 }
 
-/// Carries out a plan and compares every file.
+fn path(manifest: &ReleaseManifest, row: u32) -> String {
+    manifest.tree().entries()[row as usize].path.to_string()
+}
+
+/// Carries out one link, from the files that are `there`; checks that it reads
+/// nothing else.
+fn follow(
+    link: &Link,
+    there: &Files,
+    from: &ReleaseManifest,
+    to: &ReleaseManifest,
+    objects: &HashMap<ContentId, Vec<u8>>,
+) -> Files {
+    let mut made = Files::new();
+    for copy in &link.copies {
+        made.insert(path(to, copy.to), there[&path(from, copy.from)].clone());
+    }
+    for step in link.all_deltas() {
+        assert_eq!(objects[&step.object.id].len(), step.len as usize);
+        for row in step.sources.iter().flat_map(|source| &source.rows) {
+            assert!(there.contains_key(&path(from, *row)), "it reads what is not there");
+        }
+        for (at, part) in &step.writes {
+            let size = to.tree().entries()[part.row as usize].file().unwrap().0;
+            let len = link.view_len(part.row).unwrap_or(size);
+            let file = made.entry(path(to, part.row)).or_insert_with(|| vec![0; len as usize]);
+            let bytes = &objects[&step.object.id][*at as usize..][..part.len as usize];
+            file[part.offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        }
+    }
+    for (index, row) in link.views.iter().flat_map(|views| &views.files) {
+        let views = link.views.as_ref().unwrap();
+        let file = made.get_mut(&path(to, *row)).unwrap();
+        assert_eq!(file.len() as u64, views.view_lens[*index]);
+        assert!(file.starts_with(b"view of "));
+        file.drain(..8 + (file.len() - 8) / 2);
+    }
+    made
+}
+
+/// Carries out a plan over the releases `way`, whose first is installed, and
+/// compares every file.
 fn carry_out(
     plan: &Plan,
-    old: (&Files, &ReleaseManifest),
-    new: (&Files, &ReleaseManifest),
+    way: &[(&Files, &ReleaseManifest)],
+    intact: &dyn Fn(u32) -> bool,
     objects: &HashMap<ContentId, Vec<u8>>,
 ) {
-    let path = |m: &ReleaseManifest, row: u32| m.tree().entries()[row as usize].path.to_string();
-    let mut made: Files = new
-        .1
-        .tree()
-        .entries()
-        .iter()
+    let (old, new) = (way[0], way[way.len() - 1]);
+    let entries = new.1.tree().entries().iter();
+    let mut made: Files = entries
         .filter_map(|entry| Some((entry.path.to_string(), vec![0; entry.file()?.0 as usize])))
         .collect();
-    let mut write = |row: u32, offset: u64, bytes: &[u8]| {
-        let file = made.get_mut(&path(new.1, row)).unwrap();
-        file[offset as usize..][..bytes.len()].copy_from_slice(bytes);
-    };
+    let rows = 0..u32::try_from(old.1.tree().entries().len()).unwrap();
+    let mut there: Files = rows
+        .filter(|row| intact(*row))
+        .filter_map(|row| Some((path(old.1, row), old.0.get(&path(old.1, row))?.clone())))
+        .collect();
     for copy in &plan.copies {
-        write(copy.to, 0, &old.0[&path(old.1, copy.from)]);
+        made.insert(path(new.1, copy.to), there[&path(old.1, copy.from)].clone());
     }
-    for step in &plan.deltas {
-        let bytes = &objects[&step.object.id];
-        let mut at = 0;
-        for part in &step.shape.parts {
-            write(part.row, part.offset, &bytes[at..at + part.len as usize]);
-            at += part.len as usize;
-        }
+    assert!(plan.links.is_empty() || plan.links.len() + 1 == way.len());
+    for (link, ends) in plan.links.iter().zip(way.windows(2)) {
+        there = follow(link, &there, ends[0].1, ends[1].1, objects);
+    }
+    if !plan.links.is_empty() {
+        made.extend(there);
     }
     for step in &plan.plains {
         let bytes = match &step.local {
-            Some(shape) => read(old.1.tree(), old.0, shape),
+            Some(shape) => {
+                assert!(shape.parts.iter().all(|part| intact(part.row)), "damaged is never read");
+                read(old.1.tree(), old.0, shape)
+            }
             None => {
                 let index = new.1.pieces().iter().position(|p| p.id == step.object.id).unwrap();
                 read(new.1.tree(), new.0, &new.1.pieces()[index].shape)
@@ -172,15 +247,22 @@ fn carry_out(
         };
         assert_eq!(ContentId::of(&bytes), step.object.id);
         for (at, part) in &step.writes {
-            write(part.row, part.offset, &bytes[*at as usize..][..part.len as usize]);
+            let bytes = &bytes[*at as usize..][..part.len as usize];
+            let file = made.get_mut(&path(new.1, part.row)).unwrap();
+            file[part.offset as usize..][..bytes.len()].copy_from_slice(bytes);
         }
     }
     assert_eq!(&made, new.0);
 }
 
+/// A base with all rows for which `intact`; every codec is known.
+fn base<'a>(manifest: &'a ReleaseManifest, intact: &'a dyn Fn(u32) -> bool) -> Base<'a> {
+    Base { id: manifest.id(), manifest, intact, closes: &|_, _| true }
+}
+
 #[test]
 fn every_plan_rebuilds_the_release() {
-    for seed in 0..20 {
+    for seed in 0..12 {
         println!("seed {seed}");
         let mut random = Random(seed);
         let old_files = some_files(&mut random);
@@ -188,35 +270,109 @@ fn every_plan_rebuilds_the_release() {
         let (old, new) = (release(&old_files, 1), release(&new_files, 2));
         let (patch, objects) = patch(&old, &new, &new_files);
         let patch = PatchManifest::decode(&patch.encode()).unwrap();
-        let (old_id, new_id) = (old.id(), new.id());
+        let new_id = new.id();
         let damaged: HashSet<u32> =
             (0..old.tree().entries().len() as u32).filter(|_| random.below(5) == 0).collect();
-        let ends = ((&old_files, &old), (&new_files, &new));
+        let way = [(&old_files, &old), (&new_files, &new)];
+        let hops = [Hop { patch: &patch, to: (&new_id, &new) }];
 
         let whole = |_| true;
-        let base = Base { id: old_id, manifest: &old, intact: &whole };
-        let plan = Plan::new(Some(&base), (&new_id, &new), Some(&patch)).unwrap();
-        carry_out(&plan, ends.0, ends.1, &objects);
+        let start = base(&old, &whole);
+        let plan = Plan::new(Some(&start), (&new_id, &new), &hops).unwrap();
+        carry_out(&plan, &way, &whole, &objects);
         assert!(plan.plains.is_empty(), "a patch makes all that the base lacks");
 
-        let plan = Plan::new(Some(&base), (&new_id, &new), None).unwrap();
-        carry_out(&plan, ends.0, ends.1, &objects);
-        assert!(plan.deltas.is_empty());
+        let plan = Plan::new(Some(&start), (&new_id, &new), &[]).unwrap();
+        carry_out(&plan, &way, &whole, &objects);
+        assert!(plan.links.is_empty());
+
+        let start = Base { closes: &|codec, _| codec != 1, ..start };
+        let plan = Plan::new(Some(&start), (&new_id, &new), &hops).unwrap();
+        carry_out(&plan, &way, &whole, &objects);
+        assert!(plan.links[0].views.is_none(), "a codec that is not known closes nothing");
 
         let intact = |row| !damaged.contains(&row);
-        let base = Base { id: old_id, manifest: &old, intact: &intact };
-        let plan = Plan::new(Some(&base), (&new_id, &new), Some(&patch)).unwrap();
-        carry_out(&plan, ends.0, ends.1, &objects);
-        let reads = plan.copies.iter().map(|copy| copy.from);
-        let reads = reads.chain(plan.deltas.iter().flat_map(|step| step.sources.concat()));
-        let local = plan.plains.iter().filter_map(|step| step.local.as_ref());
-        let local = local.flat_map(|shape| &shape.parts).map(|part| part.row);
-        assert!(reads.chain(local).all(intact), "what is damaged is never read");
+        let start = base(&old, &intact);
+        let plan = Plan::new(Some(&start), (&new_id, &new), &hops).unwrap();
+        carry_out(&plan, &way, &intact, &objects);
 
-        let plan = Plan::new(None, (&new_id, &new), None).unwrap();
-        carry_out(&plan, ends.0, ends.1, &objects);
+        let plan = Plan::new(None, (&new_id, &new), &[]).unwrap();
+        carry_out(&plan, &way, &whole, &objects);
         let covered: HashSet<u32> = plan.covered().into_iter().collect();
         assert!(rows_with_bytes(&new).iter().all(|row| covered.contains(row)));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_closed_is_taken_whole_from_plain_pieces() {
+    let mut random = Random(11);
+    let old_files = some_files(&mut random);
+    let new_files = edited(&old_files, &mut random);
+    let (old, new) = (release(&old_files, 1), release(&new_files, 2));
+    let (patch, objects) = patch(&old, &new, &new_files);
+    let opened = &patch.opened.as_ref().unwrap().files;
+    let (spoilt, others) = opened.split_first().unwrap();
+    let content = |file: &OpenedFile| new.tree().entries()[file.row as usize].file().unwrap().1;
+    let spoilt_content = content(spoilt);
+    let whole = |_| true;
+    let start = Base { closes: &|_, content| *content != spoilt_content, ..base(&old, &whole) };
+    let new_id = new.id();
+    let hops = [Hop { patch: &patch, to: (&new_id, &new) }];
+    let plan = Plan::new(Some(&start), (&new_id, &new), &hops).unwrap();
+    carry_out(&plan, &[(&old_files, &old), (&new_files, &new)], &whole, &objects);
+    let plain: HashSet<u32> =
+        plan.plains.iter().flat_map(|step| &step.writes).map(|(_, part)| part.row).collect();
+    assert_eq!(plain, HashSet::from([spoilt.row]));
+    let closed: Vec<u32> =
+        plan.links[0].views.iter().flat_map(|views| &views.files).map(|file| file.1).collect();
+    assert_eq!(closed, others.iter().map(|file| file.row).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_chain_of_patches_makes_no_more_than_is_needed() {
+    for seed in 100..106 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let mut files = vec![some_files(&mut random)];
+        for at in 0..3 {
+            let next = edited(&files[at], &mut random);
+            files.push(next);
+        }
+        let releases: Vec<ReleaseManifest> =
+            files.iter().enumerate().map(|(at, files)| release(files, at as u64 + 1)).collect();
+        let ids: Vec<ContentId> = releases.iter().map(ReleaseManifest::id).collect();
+        let mut objects = HashMap::new();
+        let mut patches = Vec::new();
+        for at in 0..3 {
+            let (patch, made) = patch(&releases[at], &releases[at + 1], &files[at + 1]);
+            objects.extend(made);
+            patches.push(patch);
+        }
+        let way: Vec<_> = files.iter().zip(&releases).collect();
+        let hops: Vec<Hop<'_>> = patches
+            .iter()
+            .enumerate()
+            .map(|(at, patch)| Hop { patch, to: (&ids[at + 1], &releases[at + 1]) })
+            .collect();
+        let whole = |_| true;
+        let start = base(&releases[0], &whole);
+        let plan = Plan::new(Some(&start), (&ids[3], &releases[3]), &hops).unwrap();
+        carry_out(&plan, &way, &whole, &objects);
+        assert!(plan.plains.is_empty(), "a chain makes all that the base lacks");
+        let all: u64 = patches.iter().flat_map(|p| &p.deltas).map(|d| u64::from(d.len)).sum();
+        assert!(plan.wanted_bytes() < all, "what a later patch makes anew is not made before");
+
+        let damaged: HashSet<u32> = (0..releases[0].tree().entries().len() as u32)
+            .filter(|_| random.below(4) == 0)
+            .collect();
+        let intact = |row| !damaged.contains(&row);
+        let start = base(&releases[0], &intact);
+        let plan = Plan::new(Some(&start), (&ids[3], &releases[3]), &hops).unwrap();
+        carry_out(&plan, &way, &intact, &objects);
+
+        let broken = [hops[0], hops[2]];
+        let refused = Plan::new(Some(&start), (&ids[3], &releases[3]), &broken).unwrap_err();
+        assert!(matches!(refused, PatchError::OtherEnd { end: "base", .. }), "{refused}");
     }
 }
 
@@ -263,23 +419,29 @@ fn a_patch_of_other_releases_is_refused() {
     let newer = edited(&files, &mut Random(2));
     let (old, new) = (release(&files, 1), release(&newer, 2));
     let (patch, _) = patch(&old, &new, &newer);
+    let new_id = new.id();
     let whole = |_| true;
+    let refused = |manifest: &ReleaseManifest, patch: &PatchManifest| {
+        let hops = [Hop { patch, to: (&new_id, &new) }];
+        Plan::new(Some(&base(manifest, &whole)), (&new_id, &new), &hops).unwrap_err()
+    };
     let other = release(&files, 7);
-    let base = Base { id: other.id(), manifest: &other, intact: &whole };
-    let refused = Plan::new(Some(&base), (&new.id(), &new), Some(&patch)).unwrap_err();
-    assert!(matches!(refused, PatchError::OtherEnd { end: "base", .. }));
+    assert!(matches!(refused(&other, &patch), PatchError::OtherEnd { end: "base", .. }));
 
-    let base = Base { id: old.id(), manifest: &old, intact: &whole };
     let mut short = patch.clone();
     short.deltas.pop();
-    let refused = Plan::new(Some(&base), (&new.id(), &new), Some(&short)).unwrap_err();
-    assert!(matches!(refused, PatchError::DeltaCount { .. }));
+    assert!(matches!(refused(&old, &short), PatchError::DeltaCount { .. }));
 
-    let mut stray = patch;
+    let mut stray = patch.clone();
     stray.sources[0].rows = vec![0];
     assert_eq!(old.tree().entries()[0].kind, Kind::Directory);
-    let refused = Plan::new(Some(&base), (&new.id(), &new), Some(&stray)).unwrap_err();
-    assert!(matches!(refused, PatchError::BadRow { row: 0, .. }));
+    assert!(matches!(refused(&old, &stray), PatchError::BadRow { row: 0, .. }));
+
+    let mut stray = patch;
+    let recipes = ContentId::of(b"recipes");
+    let files = vec![OpenedFile { row: 0, view_len: 7 }];
+    stray.opened = Some(OpenedFiles { codec: 1, files, recipes, recipes_len: 3 });
+    assert!(matches!(refused(&old, &stray), PatchError::BadView { row: 0 }));
 }
 
 #[test]

@@ -8,17 +8,18 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::Arc;
 
-use delta::{ApplyError, ReadAt};
 use manifest::content::ContentId;
-use manifest::release::layout::Part;
-use manifest::release::limits::PIECE_BYTES;
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::{PatchError, PatchManifest};
-use manifest::release::plan::{Base, Plan, Wanted};
+use manifest::release::plan::{Base, Hop, Plan, Wanted};
 use manifest::release::tree::{Kind, Tree};
+use store::disk::DiskError;
+use store::installed::Installed;
+use store::links::{self, LinkError, Sink};
 use store::repository::{Repository, RepositoryError};
+use store::scratch::Scratch;
 use store::tree::{Found, walk};
 
 /// A release that could not be made again.
@@ -36,14 +37,12 @@ pub enum RebuildError {
     /// The repository cannot give an object.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
-    /// A delta does not make its piece.
-    #[error("delta {id} cannot be applied")]
-    Apply {
-        /// The delta object.
-        id: ContentId,
-        /// Why not.
-        source: ApplyError,
-    },
+    /// The patch cannot be followed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The older tree cannot be opened.
+    #[error(transparent)]
+    Open(#[from] DiskError),
     /// A file cannot be read or written.
     #[error("cannot {doing} {}", path.display())]
     Disk {
@@ -86,44 +85,36 @@ pub fn rebuild(
     repository: &Repository,
     out: &Path,
 ) -> Result<(), RebuildError> {
-    let intact = |_row| true;
-    let start = Base { id: base.0, manifest: base.1, intact: &intact };
-    let plan = Plan::new(Some(&start), (&release.0, release.1), Some(patch))?;
+    let (intact, closes) = (|_row| true, |codec, _: &ContentId| codec == container::CODEC);
+    let start = Base { id: base.0, manifest: base.1, intact: &intact, closes: &closes };
+    let hops = [Hop { patch, to: (&release.0, release.1) }];
+    let plan = Plan::new(Some(&start), (&release.0, release.1), &hops)?;
     let (from, to) = (base.1.tree(), release.1.tree());
-    let work = Work { out, to };
+    let work = Work { out, to, old, from };
     work.lay_out()?;
     for copy in &plan.copies {
-        let source = old.join(from.entries()[copy.from as usize].path.as_str());
-        let target = work.path(copy.to);
-        fs::copy(&source, &target).map_err(at("copy", &source))?;
-        fs::set_permissions(&target, Permissions::from_mode(0o600)).map_err(at("open", &target))?;
+        work.copy(copy.to, copy.from)?;
     }
-    let mut bytes = Vec::new();
-    for step in &plan.deltas {
-        let delta = object(repository, step.object)?;
-        let sources: Vec<OldBytes<'_>> =
-            step.sources.iter().map(|rows| OldBytes::new(old, from, rows)).collect();
-        let sources: Vec<&dyn ReadAt> = sources.iter().map(|source| source as _).collect();
-        bytes.clear();
-        delta::apply(&delta, &sources, u64::from(PIECE_BYTES), &mut bytes)
-            .map_err(|source| RebuildError::Apply { id: step.object.id, source })?;
-        let mut start = 0;
-        for part in &step.shape.parts {
-            work.write(part, &bytes[start..start + part.len as usize])?;
-            start += part.len as usize;
-        }
-    }
+    let installed = Installed::open(old, Arc::new(base.1.clone()))?;
+    let scratch = Scratch::new(&std::env::temp_dir())?;
+    let object = |id| match repository.object(id) {
+        Ok(object) => Ok(object),
+        Err(RepositoryError::Disk(error)) => Err(error),
+        Err(_) => Ok(None),
+    };
+    // One worker, as it is measured.
+    links::follow(&plan, &installed, &[release.1], &object, &scratch, 1, &work)?;
     for step in &plan.plains {
-        let bytes = object(repository, step.object)?;
+        let bytes = whole(repository, step.object)?;
         for (start, part) in &step.writes {
             let start = *start as usize;
-            work.write(part, &bytes[start..start + part.len as usize])?;
+            work.write(part.row, part.offset, &bytes[start..start + part.len as usize])?;
         }
     }
     work.set_modes()
 }
 
-fn object(repository: &Repository, wanted: Wanted) -> Result<Vec<u8>, RebuildError> {
+fn whole(repository: &Repository, wanted: Wanted) -> Result<Vec<u8>, RebuildError> {
     repository.object(wanted.id)?.ok_or(RebuildError::Missing { id: wanted.id })
 }
 
@@ -131,6 +122,23 @@ fn object(repository: &Repository, wanted: Wanted) -> Result<Vec<u8>, RebuildErr
 struct Work<'a> {
     out: &'a Path,
     to: &'a Tree,
+    old: &'a Path,
+    from: &'a Tree,
+}
+
+impl Sink<RebuildError> for Work<'_> {
+    fn write(&self, row: u32, offset: u64, bytes: &[u8]) -> Result<(), RebuildError> {
+        let path = self.path(row);
+        let file = OpenOptions::new().write(true).open(&path).map_err(at("open", &path))?;
+        file.write_all_at(bytes, offset).map_err(at("write", &path))
+    }
+
+    fn copy(&self, row: u32, from_row: u32) -> Result<(), RebuildError> {
+        let source = self.old.join(self.from.entries()[from_row as usize].path.as_str());
+        let target = self.path(row);
+        fs::copy(&source, &target).map_err(at("copy", &source))?;
+        fs::set_permissions(&target, Permissions::from_mode(0o600)).map_err(at("open", &target))
+    }
 }
 
 impl Work<'_> {
@@ -155,12 +163,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn write(&self, part: &Part, bytes: &[u8]) -> Result<(), RebuildError> {
-        let path = self.path(part.row);
-        let file = OpenOptions::new().write(true).open(&path).map_err(at("open", &path))?;
-        file.write_all_at(bytes, part.offset).map_err(at("write", &path))
-    }
-
     fn set_modes(&self) -> Result<(), RebuildError> {
         // What a directory holds comes before it: it may end without the
         // permission to enter it.
@@ -170,53 +172,6 @@ impl Work<'_> {
                 let mode = Permissions::from_mode(entry.mode);
                 fs::set_permissions(&path, mode).map_err(at("set the mode of", &path))?;
             }
-        }
-        Ok(())
-    }
-}
-
-/// Old files one after the other, opened one at a time as they are read.
-struct OldBytes<'a> {
-    dir: &'a Path,
-    /// Each file's path and where it ends.
-    files: Vec<(&'a str, u64)>,
-    open: Mutex<Option<(usize, File)>>,
-}
-
-impl<'a> OldBytes<'a> {
-    fn new(dir: &'a Path, tree: &'a Tree, rows: &[u32]) -> Self {
-        let files = rows.iter().scan(0, |end, row| {
-            let entry = &tree.entries()[*row as usize];
-            *end += entry.file().map_or(0, |(size, _)| size);
-            Some((entry.path.as_str(), *end))
-        });
-        Self { dir, files: files.collect(), open: Mutex::new(None) }
-    }
-}
-
-impl ReadAt for OldBytes<'_> {
-    fn len(&self) -> u64 {
-        self.files.last().map_or(0, |(_, end)| *end)
-    }
-
-    fn read_at(&self, mut offset: u64, mut out: &mut [u8]) -> io::Result<()> {
-        let mut open = self.open.lock().map_err(|_| io::Error::other("a reader panicked"))?;
-        while !out.is_empty() {
-            let index = self.files.partition_point(|(_, end)| *end <= offset);
-            let Some(&(path, end)) = self.files.get(index) else {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            };
-            let start = index.checked_sub(1).map_or(0, |before| self.files[before].1);
-            let here = usize::try_from(end - offset).unwrap_or(usize::MAX).min(out.len());
-            let (head, rest) = out.split_at_mut(here);
-            let file = match open.take() {
-                Some((opened, file)) if opened == index => file,
-                _ => File::open(self.dir.join(path))?,
-            };
-            file.read_exact_at(head, offset - start)?;
-            *open = Some((index, file));
-            offset += here as u64;
-            out = rest;
         }
         Ok(())
     }
@@ -258,34 +213,6 @@ fn describe(found: &Found) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn old_files_read_as_one() {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in [("a", "0123"), ("b", ""), ("c", "456789")] {
-            fs::write(dir.path().join(name), text).unwrap();
-        }
-        let entries = walk(dir.path(), &mut |_| ()).unwrap();
-        let entries = entries.iter().map(|found| manifest::release::tree::Entry {
-            path: found.path.parse().unwrap(),
-            mode: found.mode,
-            kind: match found.kind {
-                store::tree::FoundKind::File { size, content } => Kind::File { size, content },
-                _ => Kind::Directory,
-            },
-        });
-        let tree = Tree::new(entries.collect()).unwrap();
-        let bytes = OldBytes::new(dir.path(), &tree, &[0, 1, 2]);
-        assert_eq!(bytes.len(), 10);
-        for start in 0..10_usize {
-            for end in start..=10 {
-                let mut out = vec![0; end - start];
-                bytes.read_at(start as u64, &mut out).unwrap();
-                assert_eq!(out, b"0123456789"[start..end]);
-            }
-        }
-        assert!(bytes.read_at(9, &mut [0; 2]).is_err());
-    }
 
     #[test]
     fn a_difference_is_named() {

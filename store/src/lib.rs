@@ -10,6 +10,7 @@
 //!   a release and what mirrors serve.
 //! - [`slots`], [`stage`], [`installed`]: where releases live, how one comes
 //!   there, and whether it still is what it was.
+//! - [`links`], [`scratch`]: what patches make of what is installed.
 //! - [`objects`], [`trusted`], [`journal`], [`log`]: what an agent holds,
 //!   believes, remembers and tells.
 
@@ -21,10 +22,12 @@ pub mod installed;
 pub mod journal;
 pub mod keyfile;
 pub mod limits;
+pub mod links;
 pub mod lock;
 pub mod log;
 pub mod objects;
 pub mod repository;
+pub mod scratch;
 pub mod slots;
 #[cfg(test)]
 mod slots_tests;

@@ -20,6 +20,7 @@ use manifest::release::tree::Kind;
 use crate::beneath::Beneath;
 use crate::disk::{DiskError, at, sync_dir};
 use crate::installed::{Damage, Difference, Installed};
+use crate::scratch::Scratch;
 use crate::steps::Steps;
 
 /// The steps of staging, in order.
@@ -123,6 +124,14 @@ impl Staging {
         let path = self.file_path(row, offset, bytes.len() as u64)?;
         let file = self.root.write(path)?;
         Ok(file.write_all_at(bytes, offset).map_err(at("write", &self.half.join(path)))?)
+    }
+
+    /// Room on the same disk for what is made on the way.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    pub fn scratch(&self) -> Result<Scratch, DiskError> {
+        Scratch::new(self.half.parent().expect("it lies beside the slots"))
     }
 
     /// Writes the runs of `shape` from the bytes of the piece.

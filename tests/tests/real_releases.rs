@@ -107,3 +107,12 @@ fn django_reaches_five_machines_without_its_vendor() {
     assert!(bytes(&report, "manifest_bytes") < 10_000, "the list is not carried whole: {report}");
     pair.spread();
 }
+
+#[test]
+fn botocore_reaches_five_machines_though_all_its_archives_changed() {
+    let Some(pair) = pair("botocore-patch") else { return };
+    let report = pair.diff();
+    // 945 gzip files differ, 29 of them in more than their headers.
+    assert!(bytes(&report, "delta_bytes") < 130_000, "{report}");
+    pair.spread();
+}

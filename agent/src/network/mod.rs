@@ -53,7 +53,8 @@ pub struct Network {
     pub home: PathBuf,
     /// Since when members are looked for.
     pub began: Instant,
-    /// Patches that made something else than they should.
+    /// Patches that made something else than they should, and files whose
+    /// views did.
     distrusted: Mutex<HashSet<ContentId>>,
 }
 
@@ -85,13 +86,19 @@ impl Network {
         }
     }
 
-    /// Never uses the patch `id` again while this process lives: without it
-    /// the release can be made from plain pieces.
+    /// Never uses the patch `id`, or the view of the file `id`, again while
+    /// this process lives: without it the release can be made from plain pieces.
     pub fn distrust(&self, id: ContentId) {
         self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
     }
 
-    /// Whether the patch `id` is not to be used.
+    /// Everything that is not to be used again.
+    #[must_use]
+    pub fn distrusted(&self) -> HashSet<ContentId> {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the patch `id`, or the view of the file `id`, is not to be used.
     #[must_use]
     pub fn is_distrusted(&self, id: ContentId) -> bool {
         self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)

@@ -12,7 +12,7 @@ use manifest::audit::event::ReleaseRef;
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::PatchManifest;
-use manifest::release::plan::{Base, Plan, Wanted};
+use manifest::release::plan::{Base, Hop, Plan, Wanted};
 use manifest::trust::candidates::{Candidate, Candidates};
 use manifest::trust::custom::ReleaseTarget;
 use store::installed::Installed;
@@ -33,8 +33,10 @@ pub struct Prepared {
     pub base: Option<Installed>,
     /// Where every byte comes from.
     pub plan: Plan,
-    /// The patch that the plan uses.
-    pub patch: Option<ContentId>,
+    /// The patches that the plan follows.
+    pub patches: Vec<ContentId>,
+    /// The releases between, where it follows several.
+    pub between: Vec<Arc<ReleaseManifest>>,
 }
 
 /// What keeps a release from being planned.
@@ -90,7 +92,7 @@ impl Network {
         // disk helps nobody.
         space::require(&self.into, tree_bytes.saturating_add(wire_bytes))?;
         space::require(&self.home, wire_bytes)?;
-        let needed = wanted.iter().map(|wanted| wanted.id).chain(prepared.patch);
+        let needed = wanted.iter().map(|wanted| wanted.id).chain(prepared.patches.iter().copied());
         self.shelf.need(needed).map_err(ApplyError::from)?;
         self.meter.set_disk(prepared.plan.local_bytes(&prepared.manifest));
         Ok(prepared)
@@ -190,23 +192,32 @@ impl Network {
         base: Option<Installed>,
         patch: Option<PatchManifest>,
     ) -> Result<Prepared, PrepareError> {
+        let distrusted = self.distrusted();
         let made = tokio::task::spawn_blocking(move || {
             let damaged = base.as_ref().map(|base| base.inspect().unusable_rows());
             let intact = |row: u32| damaged.as_ref().is_some_and(|rows| !rows.contains(&row));
+            let closes = |codec: u32, content: &ContentId| {
+                codec == container::CODEC && !distrusted.contains(content)
+            };
             let base_id = base.as_ref().map(|base| base.manifest().id());
-            let base_of = base.as_ref().zip(base_id);
-            let base_of =
-                base_of.map(|(base, id)| Base { id, manifest: base.manifest(), intact: &intact });
-            let mut used = patch.as_ref().map(PatchManifest::id);
-            let plan = match Plan::new(base_of.as_ref(), (&id, &manifest), patch.as_ref()) {
-                Err(error) if used.is_some() => {
+            let base_of = base.as_ref().zip(base_id).map(|(base, id)| Base {
+                id,
+                manifest: base.manifest(),
+                intact: &intact,
+                closes: &closes,
+            });
+            let hops: Vec<Hop<'_>> =
+                patch.iter().map(|patch| Hop { patch, to: (&id, &manifest) }).collect();
+            let mut patches: Vec<ContentId> = patch.iter().map(PatchManifest::id).collect();
+            let plan = match Plan::new(base_of.as_ref(), (&id, &manifest), &hops) {
+                Err(error) if !patches.is_empty() => {
                     tracing::warn!(%error, "the patch does not fit");
-                    used = None;
-                    Plan::new(base_of.as_ref(), (&id, &manifest), None)?
+                    patches.clear();
+                    Plan::new(base_of.as_ref(), (&id, &manifest), &[])?
                 }
                 plan => plan?,
             };
-            Ok(Prepared { manifest, base, plan, patch: used })
+            Ok(Prepared { manifest, base, plan, patches, between: Vec::new() })
         });
         made.await.expect("planning does not panic")
     }

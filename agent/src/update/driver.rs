@@ -8,14 +8,13 @@ use std::sync::Arc;
 use manifest::release::plan::Wanted;
 use manifest::trust::floor::Floors;
 use store::slots::SlotName;
-use store::stage::StageError;
 use tokio::task::JoinSet;
 
 use crate::applier::ApplyError;
 use crate::clock;
 use crate::limits::PROBE_DETAIL_CHARS;
 use crate::network::Network;
-use crate::network::assemble::{AssembleError, assemble};
+use crate::network::assemble::{AssembleError, Blame, assemble};
 use crate::network::fetch::cause;
 use crate::network::prepare::Prepared;
 use crate::probe;
@@ -216,18 +215,20 @@ async fn stage(network: Arc<Network>, prepared: Arc<Prepared>) -> Done {
     match made.await.expect("staging does not panic") {
         Ok(()) => Input::Staged { slot, traffic: network.meter.traffic() }.into(),
         Err(error) => {
-            if let Some(patch) = prepared.patch.filter(|_| blames_patch(&error)) {
-                tracing::warn!(error = %cause(&error), "the patch is not used again");
-                network.distrust(patch);
+            match error.blame() {
+                Some(Blame::File(content)) => {
+                    tracing::warn!(error = %cause(&error), "that file is fetched as it is");
+                    network.distrust(content);
+                }
+                Some(Blame::Patch) => {
+                    tracing::warn!(error = %cause(&error), "the patch is not used again");
+                    prepared.patches.iter().for_each(|patch| network.distrust(*patch));
+                }
+                None => {}
             }
             failed(&error)
         }
     }
-}
-
-/// Whether the release may well be made without its patch.
-const fn blames_patch(error: &AssembleError) -> bool {
-    error.blames_patch() || matches!(error, AssembleError::Stage(StageError::Differs { .. }))
 }
 
 async fn probe_release(network: Arc<Network>, slot: InSlot) -> Done {

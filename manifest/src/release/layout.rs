@@ -47,13 +47,24 @@ impl Layout {
     /// If a row is not of this tree.
     #[must_use]
     pub fn of_rows(tree: &Tree, rows: &[u32]) -> Self {
+        Self::of_views(tree, rows, |_| None)
+    }
+
+    /// As [`Layout::of_rows`], but what is cut and packed of a file for which
+    /// `view_len` says so are that many bytes of its view.
+    ///
+    /// # Panics
+    /// If a row is not of this tree.
+    #[must_use]
+    pub fn of_views(tree: &Tree, rows: &[u32], view_len: impl Fn(u32) -> Option<u64>) -> Self {
         let mut packer = Packer::default();
         for &row in rows {
             let entry = &tree.entries()[row as usize];
-            match entry.file() {
-                None | Some((0, _)) => {}
-                Some((size, _)) if size < SMALL_FILE_BYTES => packer.pack(row, entry, size),
-                Some((size, _)) => packer.cut(row, size),
+            let Some((size, _)) = entry.file() else { continue };
+            match view_len(row).unwrap_or(size) {
+                0 => {}
+                len if len < SMALL_FILE_BYTES => packer.pack(row, entry, len),
+                len => packer.cut(row, len),
             }
         }
         packer.finish()

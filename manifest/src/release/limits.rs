@@ -41,3 +41,15 @@ pub const DELTA_SOURCES: usize = 16;
 
 /// Bytes of one delta object: a piece as it is, and room for its header.
 pub const DELTA_BYTES: u32 = PIECE_BYTES + 64 * 1024;
+
+/// Files that one patch may make as views.
+pub const OPENED_FILES: usize = 65_536;
+
+/// Bytes of one view: a file with the plain text in place of its streams.
+pub const VIEW_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes of all recipes of one patch.
+pub const RECIPES_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Patches that a plan may apply one after the other.
+pub const LINKS: usize = 8;

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod codec;
 pub mod layout;
 pub mod limits;
+pub mod link;
 pub mod manifest;
 pub mod patch;
 pub mod plan;

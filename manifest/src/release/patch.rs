@@ -2,22 +2,51 @@
 //!
 //! It speaks of the base's and the release's rows and of the layout that
 //! follows from them, so it is short; it means nothing without both manifests.
+//! Files that are opened are spoken of by their views (docs/container.md).
 
 use crate::content::ContentId;
 use crate::release::changes::Changes;
 use crate::release::codec::{CodecError, Reader, Writer};
 use crate::release::layout::{Layout, Shape};
-use crate::release::limits::{DELTA_BYTES, DELTA_SOURCES, ENTRIES, MANIFEST_BYTES, PATCH_SOURCES};
+use crate::release::limits::{
+    DELTA_BYTES, DELTA_SOURCES, ENTRIES, MANIFEST_BYTES, OPENED_FILES, PATCH_SOURCES, PIECE_BYTES,
+    RECIPES_BYTES, VIEW_BYTES,
+};
 use crate::release::manifest::{ReleaseManifest, read_magic};
+use crate::release::tree::Entry;
 
-/// The first bytes of a patch manifest, version 1.
-const MAGIC: &[u8; 8] = b"UDpatch\x01";
+/// The first bytes of a patch manifest, version 2.
+const MAGIC: &[u8; 8] = b"UDpatch\x02";
 
 /// Old bytes that deltas read: files of the base, one after the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PatchSource {
     /// Rows of the base, ascending, at least one; each is a file.
     pub rows: Vec<u32>,
+    /// If it is the views of these files that are read: their lengths.
+    pub views: Option<Vec<u64>>,
+}
+
+/// A file of the release that the patch makes as a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenedFile {
+    /// Its row in the release.
+    pub row: u32,
+    /// The length of its view.
+    pub view_len: u64,
+}
+
+/// The files of the release that the patch makes as views.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedFiles {
+    /// What closes them again: a number of docs/container.md.
+    pub codec: u32,
+    /// The files, by ascending rows; at least one.
+    pub files: Vec<OpenedFile>,
+    /// The blake3 of the recipes of all of them.
+    pub recipes: ContentId,
+    /// The length of the recipes; at least one byte.
+    pub recipes_len: u64,
 }
 
 /// How one piece of the patch's layout is made.
@@ -40,8 +69,20 @@ pub struct PatchManifest {
     pub release: ContentId,
     /// What the deltas are made from.
     pub sources: Vec<PatchSource>,
-    /// One delta for each piece of [`patch_layout`].
+    /// The files that are made as views, if there are any.
+    pub opened: Option<OpenedFiles>,
+    /// One delta for each piece of [`patch_layout`], and then for each piece
+    /// of the recipes.
     pub deltas: Vec<DeltaRow>,
+}
+
+/// A patch that leads from its base to its release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fitted<'a> {
+    /// What its deltas make of the release, in their order.
+    pub made: Vec<(&'a DeltaRow, Shape)>,
+    /// What makes the recipes, in their order.
+    pub recipes: &'a [DeltaRow],
 }
 
 /// A patch manifest that is not to be used.
@@ -82,13 +123,22 @@ pub enum PatchError {
         /// The row it names.
         row: u32,
     },
+    /// A view of what the patch does not make.
+    #[error("the patch opens row {row}, which is no file that the base lacks")]
+    BadView {
+        /// The row it names.
+        row: u32,
+    },
 }
 
 /// The pieces that a patch makes: the layout of those files of the release
-/// whose content the base lacks.
+/// whose content the base lacks, those `opened` as their views.
 #[must_use]
-pub fn patch_layout(release: &ReleaseManifest, changes: &Changes) -> Layout {
-    Layout::of_rows(release.tree(), &changes.missing)
+pub fn patch_layout(release: &ReleaseManifest, changes: &Changes, opened: &[OpenedFile]) -> Layout {
+    Layout::of_views(release.tree(), &changes.missing, |row| {
+        let at = opened.binary_search_by_key(&row, |file| file.row).ok()?;
+        Some(opened[at].view_len)
+    })
 }
 
 impl PatchManifest {
@@ -101,12 +151,22 @@ impl PatchManifest {
         out.id(&self.release);
         out.count(self.sources.len());
         for source in &self.sources {
-            out.count(source.rows.len());
-            let mut next = 0;
-            for &row in &source.rows {
-                out.varint(u64::from(row - next));
-                next = row + 1;
+            out.varint((source.rows.len() as u64) << 1 | u64::from(source.views.is_some()));
+            put_rows(&mut out, source.rows.iter().copied());
+            for view_len in source.views.iter().flatten() {
+                out.varint(*view_len);
             }
+        }
+        let opened = self.opened.as_ref();
+        out.count(opened.map_or(0, |opened| opened.files.len()));
+        if let Some(opened) = opened {
+            put_rows(&mut out, opened.files.iter().map(|file| file.row));
+            for file in &opened.files {
+                out.varint(file.view_len);
+            }
+            out.varint(u64::from(opened.codec));
+            out.varint(opened.recipes_len);
+            out.id(&opened.recipes);
         }
         out.count(self.deltas.len());
         for delta in &self.deltas {
@@ -144,8 +204,9 @@ impl PatchManifest {
         let count = input.count(PATCH_SOURCES, 2, "the number of sources")?;
         let mut sources = Vec::with_capacity(count);
         for _ in 0..count {
-            sources.push(PatchSource { rows: read_rows(&mut input)? });
+            sources.push(read_source(&mut input)?);
         }
+        let opened = read_opened(&mut input)?;
         let known = u32::try_from(count).expect("it is within a small bound");
         // A length, a count and an id: at least 34 bytes each.
         let count = input.count(usize::MAX, 34, "the number of deltas")?;
@@ -168,11 +229,10 @@ impl PatchManifest {
             delta.object = input.id("a delta's id")?;
         }
         input.finish()?;
-        Ok(Self { base, release, sources, deltas })
+        Ok(Self { base, release, sources, opened, deltas })
     }
 
-    /// Checks the patch against its two ends, and gives the pieces that its
-    /// deltas make, in the same order.
+    /// Checks the patch against its two ends, and says what its deltas make.
     ///
     /// # Errors
     /// If it is the patch of other releases, or does not lead from one to
@@ -182,7 +242,7 @@ impl PatchManifest {
         base: (&ContentId, &ReleaseManifest),
         release: (&ContentId, &ReleaseManifest),
         changes: &Changes,
-    ) -> Result<Vec<Shape>, PatchError> {
+    ) -> Result<Fitted<'_>, PatchError> {
         for (end, found, expected) in
             [("base", self.base, *base.0), ("release", self.release, *release.0)]
         {
@@ -198,24 +258,67 @@ impl PatchManifest {
                 }
             }
         }
-        let shapes = patch_layout(release.1, changes).shapes;
-        if shapes.len() != self.deltas.len() {
-            return Err(PatchError::DeltaCount {
-                expected: shapes.len(),
-                found: self.deltas.len(),
-            });
+        let opened = self.opened.as_ref().map_or(&[][..], |opened| &opened.files);
+        for &OpenedFile { row, .. } in opened {
+            let known = changes.missing.binary_search(&row).is_ok();
+            let entry = release.1.tree().entries().get(row as usize);
+            if !known || entry.and_then(Entry::file).is_none_or(|(size, _)| size == 0) {
+                return Err(PatchError::BadView { row });
+            }
         }
-        Ok(shapes)
+        let recipes_len = self.opened.as_ref().map_or(0, |opened| opened.recipes_len);
+        let recipes = recipes_len.div_ceil(u64::from(PIECE_BYTES));
+        let shapes = patch_layout(release.1, changes, opened).shapes;
+        let expected = shapes.len() + usize::try_from(recipes).expect("recipes are bounded");
+        if expected != self.deltas.len() {
+            return Err(PatchError::DeltaCount { expected, found: self.deltas.len() });
+        }
+        let (made, recipes) = self.deltas.split_at(shapes.len());
+        Ok(Fitted { made: made.iter().zip(shapes).collect(), recipes })
     }
 }
 
-/// Rows as gaps, ascending, at least one.
-fn read_rows(input: &mut Reader<'_>) -> Result<Vec<u32>, CodecError> {
-    let what = "a source's rows";
-    let count = input.count(ENTRIES, 1, what)?;
+/// Rows as gaps.
+fn put_rows(out: &mut Writer, rows: impl Iterator<Item = u32>) {
+    let mut next = 0;
+    for row in rows {
+        out.varint(u64::from(row - next));
+        next = row + 1;
+    }
+}
+
+fn read_source(input: &mut Reader<'_>) -> Result<PatchSource, CodecError> {
+    let what = "a source's number of rows";
+    let (count, opened) = read_tagged(input, ENTRIES, what)?;
     if count == 0 {
         return Err(CodecError::Invalid { what, why: "a source has at least one".to_owned() });
     }
+    let rows = read_rows(input, count)?;
+    let views = match opened {
+        false => None,
+        true => Some(read_view_lens(input, count)?),
+    };
+    Ok(PatchSource { rows, views })
+}
+
+/// A count of at most `allowed`, and a mark beside it.
+fn read_tagged(
+    input: &mut Reader<'_>,
+    allowed: usize,
+    what: &'static str,
+) -> Result<(usize, bool), CodecError> {
+    let found = input.bounded((allowed as u64) << 1 | 1, what)?;
+    let count = usize::try_from(found >> 1).expect("it is within a million");
+    if count > input.remaining() {
+        let (found, allowed) = (count as u64, input.remaining() as u64);
+        return Err(CodecError::TooLarge { what, found, allowed });
+    }
+    Ok((count, found & 1 == 1))
+}
+
+/// So many ascending rows.
+fn read_rows(input: &mut Reader<'_>, count: usize) -> Result<Vec<u32>, CodecError> {
+    let what = "a row";
     let mut rows = Vec::with_capacity(count);
     let mut next = 0u64;
     for _ in 0..count {
@@ -228,4 +331,32 @@ fn read_rows(input: &mut Reader<'_>) -> Result<Vec<u32>, CodecError> {
         next = row + 1;
     }
     Ok(rows)
+}
+
+fn read_view_lens(input: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
+    let what = "a view's length";
+    let view_len = |_| match input.bounded(VIEW_BYTES, what)? {
+        0 => Err(CodecError::Invalid { what, why: "a view has at least one byte".to_owned() }),
+        len => Ok(len),
+    };
+    (0..count).map(view_len).collect()
+}
+
+fn read_opened(input: &mut Reader<'_>) -> Result<Option<OpenedFiles>, CodecError> {
+    let count = input.count(OPENED_FILES, 2, "the number of opened files")?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let rows = read_rows(input, count)?;
+    let view_lens = read_view_lens(input, count)?;
+    let codec = input.bounded_u32(u32::MAX, "the codec")?;
+    let what = "the recipes' length";
+    let recipes_len = input.bounded(RECIPES_BYTES, what)?;
+    if recipes_len == 0 {
+        return Err(CodecError::Invalid { what, why: "opened files have recipes".to_owned() });
+    }
+    let recipes = input.id("the recipes' id")?;
+    let files = rows.into_iter().zip(view_lens);
+    let files = files.map(|(row, view_len)| OpenedFile { row, view_len }).collect();
+    Ok(Some(OpenedFiles { codec, files, recipes, recipes_len }))
 }

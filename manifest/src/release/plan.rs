@@ -1,14 +1,16 @@
-//! The plan: for each byte of a release, where it comes from.
+//! The plan of an update: where each byte of the new release comes from.
 //!
-//! Kept and moved files are copied, pieces that the patch makes come as
-//! deltas, all else as plain pieces. What was changed on disk is never
-//! trusted: whatever would read it is fetched instead.
+//! Kept and moved files are copied, pieces that a patch makes come as deltas,
+//! all else as plain pieces. Several patches may stand one behind the other.
+//! What was changed on disk is never trusted: whatever would read it is
+//! fetched instead.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::content::ContentId;
 use crate::release::changes::Changes;
 use crate::release::layout::{Part, Shape, row_number};
+use crate::release::link::{Able, Link, writes};
 use crate::release::manifest::{Piece, ReleaseManifest};
 use crate::release::patch::{PatchError, PatchManifest};
 
@@ -21,24 +23,13 @@ pub struct Wanted {
     pub len: u64,
 }
 
-/// A file that the base holds already, perhaps under another path.
+/// A file that is there already, perhaps under another path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copy {
-    /// The release's row.
+    /// The row where it is needed.
     pub to: u32,
-    /// The base's row.
+    /// The row where it is.
     pub from: u32,
-}
-
-/// A piece of the patch, made from old files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeltaStep {
-    /// The delta object.
-    pub object: Wanted,
-    /// For each source of the delta, the base's rows to read one after the other.
-    pub sources: Vec<Vec<u32>>,
-    /// Where its bytes go.
-    pub shape: Shape,
 }
 
 /// A plain piece of the release.
@@ -56,10 +47,11 @@ pub struct PlainStep {
 /// Where everything comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// Files copied whole.
+    /// Files of the base, copied whole.
     pub copies: Vec<Copy>,
-    /// Pieces made by deltas.
-    pub deltas: Vec<DeltaStep>,
+    /// Patches to apply one after the other; the last one leads to the
+    /// release.
+    pub links: Vec<Link>,
     /// Plain pieces.
     pub plains: Vec<PlainStep>,
 }
@@ -72,18 +64,30 @@ pub struct Base<'a> {
     pub manifest: &'a ReleaseManifest,
     /// Whether a file, by its row, is on disk as the manifest says.
     pub intact: &'a dyn Fn(u32) -> bool,
+    /// Whether a view may become the file of this content with this codec.
+    pub closes: &'a dyn Fn(u32, &ContentId) -> bool,
+}
+
+/// A patch, and the release that it leads to.
+#[derive(Debug, Clone, Copy)]
+pub struct Hop<'a> {
+    /// The patch.
+    pub patch: &'a PatchManifest,
+    /// The release: the id of its manifest, and the manifest.
+    pub to: (&'a ContentId, &'a ReleaseManifest),
 }
 
 impl Plan {
     /// Plans `release` (and the id of its manifest) from what `base` holds,
-    /// with deltas where `patch` offers them.
+    /// by the patches `hops`, which lead from the base to the release; without
+    /// any if there are none.
     ///
     /// # Errors
-    /// If the patch does not lead from this base to this release.
+    /// If the patches do not lead from this base to this release.
     pub fn new(
         base: Option<&Base<'_>>,
         release: (&ContentId, &ReleaseManifest),
-        patch: Option<&PatchManifest>,
+        hops: &[Hop<'_>],
     ) -> Result<Self, PatchError> {
         let mut plan = Self::default();
         let mut needed: HashSet<(u32, u64)> = HashSet::new();
@@ -94,7 +98,7 @@ impl Plan {
             return Ok(plan);
         };
         let changes = Changes::between(base.manifest.tree(), release.1.tree());
-        let mut by_plain: HashSet<u32> = HashSet::new();
+        let mut by_plain: HashSet<u32> = changes.missing.iter().copied().collect();
         for &(to, from) in &changes.kept {
             if (base.intact)(from) {
                 plan.copies.push(Copy { to, from });
@@ -102,24 +106,8 @@ impl Plan {
                 by_plain.insert(to);
             }
         }
-        match patch {
-            None => by_plain.extend(&changes.missing),
-            Some(patch) => {
-                let shapes = patch.fit((&base.id, base.manifest), release, &changes)?;
-                for (delta, shape) in patch.deltas.iter().zip(shapes) {
-                    let sources: Vec<Vec<u32>> = delta
-                        .sources
-                        .iter()
-                        .map(|source| patch.sources[*source as usize].rows.clone())
-                        .collect();
-                    if sources.iter().flatten().all(|row| (base.intact)(*row)) {
-                        let object = Wanted { id: delta.object, len: u64::from(delta.len) };
-                        plan.deltas.push(DeltaStep { object, sources, shape });
-                    } else {
-                        needed.extend(shape.parts.iter().map(|part| (part.row, part.offset)));
-                    }
-                }
-            }
+        if !hops.is_empty() {
+            plan.take_links(base, release, hops, &mut by_plain, &mut needed)?;
         }
         for piece in release.1.pieces() {
             let parts = piece.shape.parts.iter().filter(|part| by_plain.contains(&part.row));
@@ -127,6 +115,62 @@ impl Plan {
         }
         plan.take_plain(Some(base), release.1, &needed);
         Ok(plan)
+    }
+
+    /// Takes from the patches what they can make of the files `by_plain`,
+    /// which are then no longer among them; what they make only in part is
+    /// `needed`.
+    fn take_links(
+        &mut self,
+        base: &Base<'_>,
+        release: (&ContentId, &ReleaseManifest),
+        hops: &[Hop<'_>],
+        by_plain: &mut HashSet<u32>,
+        needed: &mut HashSet<(u32, u64)>,
+    ) -> Result<(), PatchError> {
+        let last = hops.last().expect("there is a patch").to;
+        if last.0 != release.0 {
+            let (expected, found) = (*release.0, *last.0);
+            return Err(PatchError::OtherEnd { end: "release", expected, found });
+        }
+        // Forwards: what there is at each release between.
+        let mut from = (&base.id, base.manifest);
+        let mut there: Vec<HashSet<u32>> = Vec::new();
+        let mut able: Vec<Able<'_>> = Vec::new();
+        for hop in hops {
+            let usable = |row: u32| {
+                there.last().map_or_else(|| (base.intact)(row), |rows| rows.contains(&row))
+            };
+            let next = Able::new(hop.patch, from, hop.to, &usable, base.closes)?;
+            let rows = next.rows(&usable);
+            there.push(rows);
+            able.push(next);
+            from = hop.to;
+        }
+        // Backwards: what is needed of it.
+        let end = able.last().expect("there is a patch");
+        let lacking = end.lacking();
+        let made: HashSet<u32> = end.changes.missing.iter().copied().collect();
+        let whole = there.last().expect("there is a patch").clone();
+        let wanted: HashSet<u32> = by_plain
+            .iter()
+            .copied()
+            .filter(|row| whole.contains(row) || made.contains(row) && !lacking.files.contains(row))
+            .collect();
+        needed.extend(lacking.runs.iter().filter(|(row, _)| wanted.contains(row)));
+        by_plain.retain(|row| !wanted.contains(row));
+        let mut rows = wanted;
+        for index in (0..able.len()).rev() {
+            let usable = |row: u32| match index {
+                0 => (base.intact)(row),
+                _ => there[index - 1].contains(&row),
+            };
+            let link = able[index].link(&|row| rows.contains(&row), &usable);
+            rows = link.reads().into_iter().collect();
+            self.links.push(link);
+        }
+        self.links.reverse();
+        Ok(())
     }
 
     /// Takes the plain pieces that hold the needed runs. A large file is cut
@@ -144,14 +188,7 @@ impl Plan {
             base.is_some_and(|base| shape.parts.iter().all(|part| (base.intact)(part.row)))
         };
         for piece in release.pieces() {
-            let mut at = 0;
-            let mut writes = Vec::new();
-            for part in &piece.shape.parts {
-                if needed.contains(&(part.row, part.offset)) {
-                    writes.push((at, *part));
-                }
-                at += part.len;
-            }
+            let writes = writes(&piece.shape, |part| needed.contains(&(part.row, part.offset)));
             if writes.is_empty() {
                 continue;
             }
@@ -169,7 +206,8 @@ impl Plan {
     pub fn wanted(&self) -> Vec<Wanted> {
         let mut seen = HashSet::new();
         let plains = self.plains.iter().filter(|step| step.local.is_none()).map(|step| step.object);
-        let all = self.deltas.iter().map(|step| step.object).chain(plains);
+        let deltas = self.links.iter().flat_map(Link::all_deltas).map(|step| step.object);
+        let all = deltas.chain(plains);
         all.filter(|object| seen.insert(object.id)).collect()
     }
 
@@ -195,7 +233,10 @@ impl Plan {
     #[must_use]
     pub fn covered(&self) -> Vec<u32> {
         let mut rows: Vec<u32> = self.copies.iter().map(|copy| copy.to).collect();
-        rows.extend(self.deltas.iter().flat_map(|step| &step.shape.parts).map(|part| part.row));
+        if let Some(last) = self.links.last() {
+            rows.extend(last.copies.iter().map(|copy| copy.to));
+            rows.extend(last.deltas.iter().flat_map(|step| &step.writes).map(|(_, part)| part.row));
+        }
         rows.extend(self.plains.iter().flat_map(|step| &step.writes).map(|(_, part)| part.row));
         rows.sort_unstable();
         rows.dedup();

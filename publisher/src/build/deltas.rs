@@ -2,20 +2,24 @@
 //!
 //! Sources are the base's files that the release no longer has: what is
 //! unchanged or only moved needs no delta and serves none. Old bytes come
-//! from the repository's own pieces, new ones from the tree.
+//! from the repository's own pieces, new ones from the tree; of containers
+//! that changed it is the views that are read and made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use delta::{Delta, EncodeError, Encoder, Options, Target};
 use manifest::content::ContentId;
 use manifest::release::changes::{Changes, Tally};
 use manifest::release::layout::Shape;
+use manifest::release::limits::PIECE_BYTES;
 use manifest::release::manifest::ReleaseManifest;
-use manifest::release::patch::{DeltaRow, PatchManifest, PatchSource, patch_layout};
+use manifest::release::patch::{DeltaRow, OpenedFiles, PatchManifest, PatchSource, patch_layout};
+use rayon::prelude::*;
 use store::repository::{Repository, RepositoryError};
 
 use crate::build::old::{OldError, old_files};
 use crate::build::tree::{SourceError, SourceTree};
+use crate::build::views::{ViewError, Views};
 use crate::build::windows::{Job, Window, windows};
 use crate::limits::{TARGET_BATCH_BYTES, WINDOW_BYTES};
 use crate::progress::{Progress, Stage};
@@ -42,6 +46,9 @@ pub enum DeltaError {
     /// The release's bytes are not to be had.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// What is opened cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
     /// The encoder refuses.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -65,32 +72,40 @@ pub fn put_patch(
 ) -> Result<PutPatch, DeltaError> {
     let (old, new) = (base.1.tree(), release.1.tree());
     let changes = Changes::between(old, new);
-    let shapes = patch_layout(release.1, &changes).shapes;
+    let views = Views::find(base.1, &changes, source, repository)?;
+    let opened = views.opened();
+    let shapes = patch_layout(release.1, &changes, &opened).shapes;
     let total = shapes.iter().map(|shape| u64::from(shape.len)).sum();
     let stage = progress.stage(format!("deltas from {}", base.1.about().version), total);
 
     let mut sources = Sources::default();
     let mut rows: Vec<Option<DeltaRow>> = vec![None; shapes.len()];
-    for window in windows(old, &changes.gone, new, &shapes, WINDOW_BYTES) {
+    for window in windows((old, &changes.gone, &views.old), new, &shapes, WINDOW_BYTES) {
         if window.jobs.is_empty() {
             continue;
         }
         let loaded = load(&window, base.1, repository)?;
         let encoder = Encoder::new(loaded.iter().map(Vec::as_slice).collect(), options)?;
         for batch in batches(&window.jobs) {
-            for (shape, delta) in encode(&encoder, batch, &shapes, source, &stage)? {
-                let object = ContentId::of(&delta.object);
-                repository.put_object(object, &delta.object)?;
+            for (shape, delta) in encode(&encoder, batch, &shapes, (source, &views), &stage)? {
                 let named =
                     delta.sources.iter().map(|source| sources.place(&window.sources[*source]));
-                rows[shape] = Some(DeltaRow {
-                    object,
-                    len: u32::try_from(delta.object.len()).expect("a delta is little over a piece"),
-                    sources: named.collect(),
-                });
+                rows[shape] = Some(put_delta(&delta.object, named.collect(), repository)?);
             }
         }
     }
+    let opened = match opened.is_empty() {
+        true => None,
+        false => {
+            let recipes = views.recipes();
+            let recipes_len = recipes.len() as u64;
+            for delta in encode_recipes(&recipes, options)? {
+                rows.push(Some(put_delta(&delta.object, Vec::new(), repository)?));
+            }
+            let recipes = ContentId::of(&recipes);
+            Some(OpenedFiles { codec: container::CODEC, files: opened, recipes, recipes_len })
+        }
+    };
     let deltas: Option<Vec<DeltaRow>> = rows.into_iter().collect();
     let deltas = deltas.expect("each shape is in one job of one window");
     let distinct: HashMap<ContentId, u64> =
@@ -99,22 +114,47 @@ pub fn put_patch(
         delta_bytes: distinct.values().sum(),
         delta_count: distinct.len(),
         tally: changes.tally(old, new),
-        manifest: PatchManifest { base: base.0, release: release.0, sources: sources.used, deltas },
+        manifest: PatchManifest {
+            base: base.0,
+            release: release.0,
+            sources: sources.used,
+            opened,
+            deltas,
+        },
     })
+}
+
+fn put_delta(
+    delta: &[u8],
+    sources: Vec<u32>,
+    repository: &Repository,
+) -> Result<DeltaRow, RepositoryError> {
+    let object = ContentId::of(delta);
+    repository.put_object(object, delta)?;
+    let len = u32::try_from(delta.len()).expect("a delta is little over a piece");
+    Ok(DeltaRow { object, len, sources })
+}
+
+/// The deltas that make the recipes, from nothing old.
+fn encode_recipes(recipes: &[u8], options: &Options) -> Result<Vec<Delta>, EncodeError> {
+    let piece_len = PIECE_BYTES as usize;
+    let ends = (1..=recipes.len().div_ceil(piece_len)).map(|piece| piece * piece_len);
+    let ends: Vec<usize> = ends.map(|end| end.min(recipes.len())).collect();
+    let encoder = Encoder::new(Vec::new(), options)?;
+    Ok(encoder.encode(&[Target { bytes: recipes, piece_ends: &ends }], &|_| ()).concat())
 }
 
 /// The sources that deltas really read, numbered as they are first named.
 #[derive(Default)]
 struct Sources {
     used: Vec<PatchSource>,
-    places: HashMap<u32, u32>,
+    places: HashMap<PatchSource, u32>,
 }
 
 impl Sources {
-    fn place(&mut self, rows: &[u32]) -> u32 {
-        // A row is in one source only, so its first row names it.
-        *self.places.entry(rows[0]).or_insert_with(|| {
-            self.used.push(PatchSource { rows: rows.to_vec() });
+    fn place(&mut self, source: &PatchSource) -> u32 {
+        *self.places.entry(source.clone()).or_insert_with(|| {
+            self.used.push(source.clone());
             u32::try_from(self.used.len() - 1).expect("a patch has at most 65,536 sources")
         })
     }
@@ -126,16 +166,24 @@ fn load(
     base: &ReleaseManifest,
     repository: &Repository,
 ) -> Result<Vec<Vec<u8>>, OldError> {
-    let mut files = old_files(base, &window.sources.concat(), repository)?;
-    let loaded = window.sources.iter().map(|rows| {
-        let mut bytes = Vec::new();
-        for row in rows {
+    let rows: Vec<u32> = window.sources.iter().flat_map(|source| &source.rows).copied().collect();
+    let mut files = old_files(base, &rows, repository)?;
+    let mut loaded: Vec<Vec<u8>> = window.sources.par_iter().map(|s| views_of(s, &files)).collect();
+    // What is read as it is stands in one source only.
+    for (source, bytes) in window.sources.iter().zip(&mut loaded) {
+        for row in source.rows.iter().filter(|_| source.views.is_none()) {
             let file = files.remove(row).expect("every row was asked for, once");
-            if bytes.is_empty() { bytes = file } else { bytes.extend_from_slice(&file) }
+            if bytes.is_empty() { *bytes = file } else { bytes.extend_from_slice(&file) }
         }
-        bytes
-    });
-    Ok(loaded.collect())
+    }
+    Ok(loaded)
+}
+
+/// The views that a source reads, if it reads views.
+fn views_of(source: &PatchSource, files: &BTreeMap<u32, Vec<u8>>) -> Vec<u8> {
+    let rows = source.rows.iter().filter(|_| source.views.is_some());
+    rows.flat_map(|row| container::view(&files[row]).expect("only files with streams are opened"))
+        .collect()
 }
 
 /// Jobs whose bytes are held at once.
@@ -158,7 +206,7 @@ fn encode(
     encoder: &Encoder<'_>,
     batch: &[Job],
     shapes: &[Shape],
-    source: &SourceTree,
+    (source, views): (&SourceTree, &Views),
     stage: &Stage,
 ) -> Result<Vec<(usize, Delta)>, SourceError> {
     let mut loaded: Vec<(Vec<u8>, Vec<usize>)> = Vec::with_capacity(batch.len());
@@ -167,7 +215,7 @@ fn encode(
         let mut bytes = Vec::new();
         // A cut file stands in each of its shapes, a packed one in one.
         for part in shapes.iter().flat_map(|shape| &shape.parts).filter(|part| part.offset == 0) {
-            bytes.append(&mut source.bytes(part.row)?);
+            bytes.append(&mut views.made_of(part.row, source.bytes(part.row)?));
         }
         let ends = shapes.iter().scan(0, |end, shape| {
             *end += shape.len as usize;

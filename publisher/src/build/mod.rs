@@ -9,4 +9,5 @@ pub mod manifests;
 pub mod old;
 pub mod pieces;
 pub mod tree;
+pub mod views;
 pub mod windows;

@@ -3,21 +3,24 @@
 //! Large old files are sources by themselves; small ones are packed with
 //! their neighbours, since a delta names few sources. Sources are spread over
 //! windows that one encoder can read. A new file goes to the window where its
-//! old self is, or where it would stand among the old paths.
+//! old self is, or where it would stand among the old paths. A file that is
+//! opened is read as its view, and as it is where that is of use too.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use manifest::release::layout::Shape;
 use manifest::release::limits::SMALL_FILE_BYTES;
+use manifest::release::patch::PatchSource;
 use manifest::release::tree::Tree;
 
+use crate::build::views::OldView;
 use crate::limits::SOURCE_PACK_BYTES;
 
 /// What one encoder reads and makes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// The sources: rows of the base, to be read one after the other.
-    pub sources: Vec<Vec<u32>>,
+    /// The sources.
+    pub sources: Vec<PatchSource>,
     /// The bytes of all sources.
     pub source_bytes: u64,
     /// What is made from them.
@@ -35,21 +38,20 @@ pub struct Job {
     pub bytes: u64,
 }
 
-/// Spreads the rows `gone` of `base`, and the `shapes` of `release` that are
+/// Spreads the rows `gone` of `base`, some of them `opened`, and the `shapes` of `release` that are
 /// to be made, over windows of at most `window_bytes`; at least one.
 ///
 /// A file too large for any suffix array is no source at all.
 #[must_use]
 pub fn windows(
-    base: &Tree,
-    gone: &[u32],
+    (base, gone, opened): (&Tree, &[u32], &BTreeMap<u32, OldView>),
     release: &Tree,
     shapes: &[Shape],
     window_bytes: u64,
 ) -> Vec<Window> {
     let mut windows = vec![Window::default()];
     let mut begins: Vec<&str> = vec![""];
-    for (rows, bytes) in sources(base, gone) {
+    for (source, bytes) in sources(base, gone, opened) {
         if bytes > delta::limits::MAX_WINDOW_BYTES as u64 {
             continue;
         }
@@ -57,12 +59,12 @@ pub fn windows(
             .last()
             .is_some_and(|last| last.source_bytes > 0 && last.source_bytes + bytes > window_bytes);
         if full {
-            begins.push(base.entries()[rows[0] as usize].path.as_str());
+            begins.push(base.entries()[source.rows[0] as usize].path.as_str());
             windows.push(Window::default());
         }
         let last = windows.last_mut().expect("there is at least one");
         last.source_bytes += bytes;
-        last.sources.push(rows);
+        last.sources.push(source);
     }
     for job in jobs(shapes) {
         let row = shapes[job.first].parts[0].row;
@@ -73,10 +75,26 @@ pub fn windows(
     windows
 }
 
+/// A pack of small files that is being filled.
+#[derive(Default)]
+struct Pack {
+    rows: Vec<u32>,
+    views: Vec<u64>,
+    bytes: u64,
+}
+
+impl Pack {
+    fn close(&mut self, is_opened: bool) -> Option<(PatchSource, u64)> {
+        let pack = std::mem::take(self);
+        let views = is_opened.then_some(pack.views);
+        (!pack.rows.is_empty()).then_some((PatchSource { rows: pack.rows, views }, pack.bytes))
+    }
+}
+
 /// Groups rows into sources, in the order of their first paths.
-fn sources(base: &Tree, gone: &[u32]) -> Vec<(Vec<u32>, u64)> {
+fn sources(base: &Tree, gone: &[u32], opened: &BTreeMap<u32, OldView>) -> Vec<(PatchSource, u64)> {
     let mut sources = Vec::new();
-    let mut pack: (Vec<u32>, u64) = (Vec::new(), 0);
+    let mut packs = [Pack::default(), Pack::default()];
     let mut seen = HashSet::new();
     for &row in gone {
         let (size, content) = base.entries()[row as usize].file().expect("gone rows are files");
@@ -84,21 +102,27 @@ fn sources(base: &Tree, gone: &[u32]) -> Vec<(Vec<u32>, u64)> {
         if size == 0 || !seen.insert(content) {
             continue;
         }
-        if size >= SMALL_FILE_BYTES {
-            sources.push((vec![row], size));
-            continue;
+        let view = opened.get(&row);
+        let closed = view.is_none_or(|view| view.closed_too).then_some((false, size));
+        for (is_opened, len) in closed.into_iter().chain(view.map(|view| (true, view.len))) {
+            if len >= SMALL_FILE_BYTES {
+                let views = is_opened.then(|| vec![len]);
+                sources.push((PatchSource { rows: vec![row], views }, len));
+                continue;
+            }
+            let pack = &mut packs[usize::from(is_opened)];
+            if pack.bytes + len > SOURCE_PACK_BYTES {
+                sources.extend(pack.close(is_opened));
+            }
+            pack.rows.push(row);
+            pack.views.push(len);
+            pack.bytes += len;
         }
-        if pack.1 + size > SOURCE_PACK_BYTES {
-            sources.push(std::mem::take(&mut pack));
-        }
-        pack.0.push(row);
-        pack.1 += size;
     }
-    if !pack.0.is_empty() {
-        sources.push(pack);
-    }
+    let [mut closed, mut views] = packs;
+    sources.extend(closed.close(false).into_iter().chain(views.close(true)));
     // Rows ascend with their paths.
-    sources.sort_unstable_by_key(|(rows, _)| rows[0]);
+    sources.sort_by_key(|(source, _)| (source.rows[0], source.views.is_some()));
     sources
 }
 
@@ -142,12 +166,35 @@ mod tests {
         (0..u32::try_from(tree.entries().len()).unwrap()).collect()
     }
 
+    fn rows(window: &Window) -> Vec<Vec<u32>> {
+        window.sources.iter().map(|source| source.rows.clone()).collect()
+    }
+
+    #[test]
+    fn opened_files_are_read_as_views() {
+        let base = tree(&[("a", 10), ("b", 20), ("c", 30), ("d", 300 * KIB)]);
+        let view = |len, closed_too| OldView { len, closed_too };
+        let opened = [(1, view(60, false)), (2, view(400 * KIB, true)), (3, view(70, false))];
+        let found = windows((&base, &all(&base), &opened.into()), &base, &[], 1 << 30);
+        let source = |rows: &[u32], views: Option<Vec<u64>>| {
+            let rows = rows.to_vec();
+            PatchSource { rows, views }
+        };
+        let expected = [
+            source(&[0, 2], None),
+            source(&[1, 3], Some(vec![60, 70])),
+            source(&[2], Some(vec![400 * KIB])),
+        ];
+        assert_eq!(found[0].sources, expected);
+        assert_eq!(found[0].source_bytes, 10 + 30 + 60 + 70 + 400 * KIB);
+    }
+
     #[test]
     fn small_files_are_packed_and_large_ones_stand_alone() {
         let base = tree(&[("a", 10), ("b", 300 * KIB), ("c", 20), ("d", 0)]);
-        let windows = windows(&base, &all(&base), &base, &[], 1 << 30);
+        let windows = windows((&base, &all(&base), &BTreeMap::new()), &base, &[], 1 << 30);
         assert_eq!(windows.len(), 1);
-        assert_eq!(windows[0].sources, [vec![0, 2], vec![1]]);
+        assert_eq!(rows(&windows[0]), [vec![0, 2], vec![1]]);
         assert_eq!(windows[0].source_bytes, 300 * KIB + 30);
     }
 
@@ -156,8 +203,8 @@ mod tests {
         let files = [("a", 900 * KIB), ("b", 900 * KIB), ("c", 3000 * KIB), ("d", 900 * KIB)];
         let base = tree(&files);
         let shapes = Layout::of(&base).shapes;
-        let windows = windows(&base, &all(&base), &base, &shapes, 2000 * KIB);
-        let sources: Vec<_> = windows.iter().map(|window| window.sources.clone()).collect();
+        let windows = windows((&base, &all(&base), &BTreeMap::new()), &base, &shapes, 2000 * KIB);
+        let sources: Vec<_> = windows.iter().map(rows).collect();
         assert_eq!(sources, [vec![vec![0], vec![1]], vec![vec![2]], vec![vec![3]]]);
         let counts: Vec<Vec<usize>> =
             windows.iter().map(|w| w.jobs.iter().map(|job| job.count).collect()).collect();
@@ -169,7 +216,7 @@ mod tests {
         let base = tree(&[("a", 10)]);
         let release = tree(&[("b", 20), ("c", 2000 * KIB)]);
         let shapes = Layout::of(&release).shapes;
-        let windows = windows(&base, &[], &release, &shapes, 1 << 30);
+        let windows = windows((&base, &[], &BTreeMap::new()), &release, &shapes, 1 << 30);
         assert_eq!(windows.len(), 1);
         let made: usize = windows[0].jobs.iter().map(|job| job.count).sum();
         assert_eq!(made, shapes.len());

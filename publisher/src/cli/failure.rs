@@ -96,7 +96,7 @@ fn advice(error: &(dyn Error + 'static)) -> (u8, Option<&'static str>) {
     if let Some(PublishError::Open(_)) = error.downcast_ref::<PublishError>() {
         return (REFUSED, Some("restore the repository's metadata/ from a copy"));
     }
-    if let Some(RebuildError::Differs { .. } | RebuildError::Apply { .. }) =
+    if let Some(RebuildError::Differs { .. } | RebuildError::Link(_)) =
         error.downcast_ref::<RebuildError>()
     {
         return (
