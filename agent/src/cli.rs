@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::identity::{Identity, IdentityError};
 use crate::join;
+use crate::network::account::Account;
 use crate::offline;
 use crate::render;
 use crate::update::state::Outcome;
@@ -71,7 +72,7 @@ enum Verb {
         #[command(subcommand)]
         verb: Audit,
     },
-    /// Tell why the installation is as it is
+    /// Tell why the installation is as it is, and what its last plan came to
     Explain,
 }
 
@@ -471,10 +472,19 @@ impl Asker<'_> {
     }
 
     async fn explain(&self) -> Result<ExitCode, Failure> {
+        #[derive(Serialize)]
+        struct Explained {
+            reasons: Vec<String>,
+            plan: Option<Account>,
+        }
         let status = self.current().await?;
-        let reasons = render::reasons(&status, clock::wall());
-        print(self.cli.json, &reasons, || {
-            reasons.iter().map(|reason| format!("{reason}\n")).collect()
+        let now = clock::wall();
+        let plan = offline::last_plan(self.home)?;
+        let explained = Explained { reasons: render::reasons(&status, now), plan };
+        print(self.cli.json, &explained, || {
+            let reasons = explained.reasons.iter().map(|reason| format!("{reason}\n"));
+            let plan = explained.plan.iter().map(|plan| render::account(plan, now));
+            reasons.chain(plan).collect()
         });
         Ok(ExitCode::SUCCESS)
     }

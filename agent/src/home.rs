@@ -96,6 +96,12 @@ impl Home {
         self.dir.join("state.json")
     }
 
+    /// What the last plan came to.
+    #[must_use]
+    pub fn plan(&self) -> PathBuf {
+        self.dir.join("plan.json")
+    }
+
     /// The audit log.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -47,6 +47,12 @@ pub const SERVED_BYTES: usize = 8 << 20;
 /// Threads that make a release's bytes at once.
 pub const ASSEMBLY_THREADS: usize = 4;
 
+/// Files that were changed on disk and are named by `explain`.
+pub const NAMED_DAMAGE: usize = 20;
+
+/// Bytes of the file that keeps what the last plan came to.
+pub const ACCOUNT_BYTES: u64 = 64 << 10;
+
 /// How long peers have for themselves before mirrors are asked.
 pub const HEAD_START: Duration = Duration::from_secs(2);
 

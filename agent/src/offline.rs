@@ -20,6 +20,8 @@ use crate::config::Config;
 use crate::control::api::{Expiries, Status, Verified};
 use crate::home::Home;
 use crate::identity::{Identity, IdentityError};
+use crate::limits::ACCOUNT_BYTES;
+use crate::network::account::Account;
 use crate::update::decision::Subject;
 use crate::update::machine::{Machine, RollBackError};
 use crate::update::messages::{Input, Output};
@@ -156,4 +158,14 @@ pub fn verify_log(dir: &Path, log_key: &PublicKey) -> Result<VerifiedLog, Offlin
     let checkpoint = log.checkpoint.ok_or_else(no_log)?;
     verify::verify(&log.text, &checkpoint, log_key)
         .map_err(|fault| OfflineError::Log { dir: dir.to_owned(), fault })
+}
+
+/// What the last plan of `home` came to, if one was made.
+///
+/// # Errors
+/// [`OfflineError::Disk`] if it cannot be read.
+pub fn last_plan(home: &Home) -> Result<Option<Account>, OfflineError> {
+    let text = store::disk::read_bounded(&home.plan(), ACCOUNT_BYTES)?;
+    // One that an older agent wrote may read otherwise; it tells nothing then.
+    Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
 }

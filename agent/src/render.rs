@@ -8,6 +8,7 @@ use manifest::audit::event::Event;
 use manifest::time::UnixTime;
 
 use crate::control::api::{Bytes, Status, Verified};
+use crate::network::account::{Account, Named, Share};
 use crate::update::state::Outcome;
 
 /// The status in a few lines.
@@ -120,6 +121,77 @@ pub(crate) fn reasons(status: &Status, now: UnixTime) -> Vec<String> {
         reasons.push(format!("The {name} has expired, so nothing new is begun."));
     }
     reasons
+}
+
+/// What a plan came to, a line for each way that bytes come.
+#[must_use]
+pub(crate) fn account(account: &Account, now: UnixTime) -> String {
+    let named = |named: &Named| format!("{} (#{})", named.version, named.number);
+    let from = match &account.from {
+        None => "nothing".to_owned(),
+        Some(from) => named(from),
+    };
+    let head = format!(
+        "\nThe last plan made {} from {} ({}):\n",
+        named(&account.release),
+        from,
+        ago(account.at, now)
+    );
+    let share = |share: &Share| format!("{}, {}", files(share.files), quantity(share.bytes));
+    let mut rows = vec![("kept", format!("{}, as they stand on this disk", share(&account.kept)))];
+    let mut row = |name: &'static str, is_there: bool, text: String| {
+        if is_there {
+            rows.push((name, text));
+        }
+    };
+    let moved = format!("{}, from another path of the old release", share(&account.moved));
+    row("moved", account.moved.files > 0, moved);
+    let opened = match account.opened {
+        0 => String::new(),
+        count => format!(", {count} of them archives that are opened and closed again"),
+    };
+    let patched = &account.patched;
+    let fetched = quantity(patched.fetched);
+    let text = format!("{}{opened}: {fetched} to fetch", share(patched));
+    row("patched", patched.files > 0, text);
+    for step in &account.patches {
+        let text = format!(
+            "from {} to {}: {} deltas, {}",
+            named(&step.from),
+            named(&step.to),
+            step.deltas,
+            quantity(step.fetched)
+        );
+        row("", step.deltas > 0, text);
+    }
+    let text = format!("{} in pieces that this disk has", quantity(account.found));
+    row("found", account.found > 0, text);
+    let fetched = quantity(account.whole.fetched);
+    let text = format!("{}: {fetched} to fetch", share(&account.whole));
+    row("whole", account.whole.files > 0, text);
+    let shown = account.damaged_paths.len() as u64;
+    let more = match account.damaged - shown {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let paths = account.damaged_paths.join(", ");
+    let text = format!(
+        "{} changed by somebody: nothing is made from {paths}{more}",
+        files(account.damaged)
+    );
+    row("damaged", account.damaged > 0, text);
+    let text = format!(
+        "{} to fetch, {} of it lists of what to do; without patches {}",
+        quantity(account.fetched),
+        quantity(account.manifests),
+        quantity(account.without_patches)
+    );
+    row("in all", true, text);
+    head + &lines(&rows)
+}
+
+fn files(count: u64) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
 /// What was compared, and what differs.

@@ -163,8 +163,12 @@ impl Vendor {
             });
             let encoded = patch.encode();
             self.repository.put_object(patch.id(), &encoded).unwrap();
-            let custom =
-                PatchTarget { blake3: patch.id(), base: patch.base, release: patch.release };
+            let custom = PatchTarget {
+                blake3: patch.id(),
+                base: patch.base,
+                release: patch.release,
+                waypoint: None,
+            };
             let numbers = (last.manifest.about().number, about.number);
             let facts = FileFacts::of(&encoded);
             let path = self

@@ -7,6 +7,7 @@
 //! vendor has; docs/publisher.md draws them.
 
 pub mod build;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod diff;

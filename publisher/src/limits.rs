@@ -15,6 +15,10 @@ pub const SOURCE_PACK_BYTES: u64 = 1 << 20;
 /// Earlier releases that deltas may be made from.
 pub const BASES: usize = 32;
 
+/// Patches that stay offered for machines further behind: each costs every
+/// machine some 300 bytes of metadata.
+pub const CHAINED: usize = 4;
+
 /// A JSON file of the home, in bytes.
 pub const NOTE_BYTES: u64 = 16 << 20;
 

@@ -24,6 +24,7 @@ use crate::build::deltas::{DeltaError, put_patch};
 use crate::build::manifests::{ManifestPutError, put_manifest, put_manifest_delta};
 use crate::build::pieces::{PieceError, put_pieces};
 use crate::build::tree::{SourceError, SourceTree};
+use crate::chain::chained;
 use crate::history::{Record, Refused};
 use crate::home::HomeError;
 use crate::keys::KeyName;
@@ -328,7 +329,13 @@ fn offer(
     let role = RoleName::of_channel(&product, channel);
     let metadata = session.metadata_mut();
     let place = format!("{product}/{channel}/{platform}/");
+    let direct = patches.iter().map(|ready| ready.made.base).collect();
+    let before = metadata.targets(&role).map(|targets| targets.targets.clone());
+    let kept = chained(&before.unwrap_or_default(), &place, &direct);
     metadata.retain_targets(&role, |path, _| !path.starts_with(&place));
+    for (path, target) in kept {
+        metadata.set_target(&role, path, target)?;
+    }
 
     let path = release_path(&product, channel, platform, &record.version);
     let (target, facts) = signed_target(path, bytes, record.manifest);
@@ -351,6 +358,7 @@ fn offer(
             blake3: ready.made.patch,
             base: ready.made.base,
             release: record.manifest,
+            waypoint: None,
         };
         metadata.set_patch(&product, channel, platform, numbers, &custom, facts)?;
     }

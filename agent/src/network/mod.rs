@@ -4,6 +4,7 @@
 //! its own trust. What it knows of peers is [`peers`], which the swarm
 //! implements; mirrors are its second way.
 
+pub mod account;
 pub mod assemble;
 pub mod fallback;
 pub mod fetch;
@@ -15,6 +16,7 @@ pub mod prepare;
 pub mod progress;
 pub mod refresh;
 pub mod shelf;
+mod way;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

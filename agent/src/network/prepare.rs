@@ -6,13 +6,10 @@
 
 use std::sync::Arc;
 
-use delta::apply::ApplyError as DeltaError;
-use delta::read_at::ReadAt;
 use manifest::audit::event::ReleaseRef;
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
-use manifest::release::patch::PatchManifest;
-use manifest::release::plan::{Base, Hop, Plan, Wanted};
+use manifest::release::plan::{Base, Plan, Wanted};
 use manifest::trust::candidates::{Candidate, Candidates};
 use manifest::trust::custom::ReleaseTarget;
 use store::installed::Installed;
@@ -20,8 +17,11 @@ use store::space::{self, SpaceError};
 
 use crate::applier::ApplyError;
 use crate::clock;
+use crate::home::Home;
 use crate::network::Network;
+use crate::network::account::{Account, Books};
 use crate::network::fetch::FetchError;
+use crate::network::way::Way;
 use crate::update::state::InSlot;
 
 /// All that is needed to fetch and stage a release.
@@ -37,6 +37,8 @@ pub struct Prepared {
     pub patches: Vec<ContentId>,
     /// The releases between, where it follows several.
     pub between: Vec<Arc<ReleaseManifest>>,
+    /// What it comes to.
+    pub account: Account,
 }
 
 /// What keeps a release from being planned.
@@ -79,11 +81,12 @@ impl Network {
             None => self.manifest(candidates.as_ref(), id, base).await?,
         };
         let base = self.base(base).await;
-        let patch = match (&base, candidates) {
-            (Some(base), Ok(candidates)) => self.patch(&candidates, base.manifest().id(), id).await,
-            _ => None,
+        let way = match (&base, candidates) {
+            (Some(base), Ok(candidates)) => self.way(&candidates, base.manifest().id(), id).await,
+            _ => Way::default(),
         };
-        let prepared = self.plan(id, manifest, base, patch).await?;
+        let prepared = self.plan(id, manifest, base, way).await?;
+        self.tell(&prepared.account);
         let wanted = prepared.plan.wanted();
         let missing = wanted.iter().filter(|wanted| !self.shelf.has_object(wanted.id));
         let wire_bytes: u64 = missing.map(|wanted| wanted.len).sum();
@@ -139,21 +142,16 @@ impl Network {
         let old = self.authority.ask(move |applier| applier.manifest_bytes(base)).await;
         let old = old.ok().flatten()?;
         let wanted = Wanted { id: delta.object, len: delta.length };
-        let object = self.object(wanted).await;
-        let delta = object
-            .inspect_err(|error| tracing::info!(%error, "the manifest's delta cannot be had"))
-            .ok()?;
-        let max_len = offered.length;
-        let made = tokio::task::spawn_blocking(move || -> Result<Vec<u8>, DeltaError> {
-            let mut out = Vec::new();
-            // A delta that copies nothing names no source at all.
-            let sources: &[&dyn ReadAt] =
-                if delta::header(&delta)?.source_count == 0 { &[] } else { &[&old] };
-            delta::apply(&delta, sources, max_len, &mut out)?;
-            Ok(out)
-        });
-        let made = made.await.expect("applying a delta does not panic");
-        made.inspect_err(|error| tracing::warn!(%error, "the manifest's delta does not apply")).ok()
+        self.made_by_delta(old, wanted, offered.length).await
+    }
+
+    /// Keeps what a plan comes to, for whoever asks later.
+    fn tell(&self, account: &Account) {
+        let text = serde_json::to_vec(account).expect("plain values always serialise");
+        let kept = store::atomic::write_unsynced(&Home::at(&self.home).plan(), &text, 0o600);
+        if let Err(error) = kept {
+            tracing::warn!(%error, "what the plan comes to cannot be kept");
+        }
     }
 
     /// What is installed, if it can be used as a base.
@@ -163,61 +161,61 @@ impl Network {
         opened.inspect_err(|error| tracing::warn!(%error, "what is installed is no base")).ok()
     }
 
-    /// The patch between two releases, if the channel has one that can be had.
-    async fn patch(
-        &self,
-        candidates: &Candidates,
-        base: ContentId,
-        release: ContentId,
-    ) -> Option<PatchManifest> {
-        let offered = candidates.patch(base, release)?;
-        let id = offered.custom.blake3;
-        if self.is_distrusted(id) {
-            return None;
-        }
-        let object = self.object(Wanted { id, len: offered.length }).await;
-        let bytes = object
-            .inspect_err(|error| tracing::info!(%error, "the patch cannot be had"))
-            .ok()
-            .filter(|bytes| offered.is(bytes))?;
-        PatchManifest::decode(&bytes)
-            .inspect_err(|error| tracing::warn!(%error, "the patch cannot be used"))
-            .ok()
-    }
-
+    /// The cheaper of two plans: along `way`, and without it.
     async fn plan(
         &self,
         id: ContentId,
         manifest: Arc<ReleaseManifest>,
         base: Option<Installed>,
-        patch: Option<PatchManifest>,
+        way: Way,
     ) -> Result<Prepared, PrepareError> {
         let distrusted = self.distrusted();
+        let shelf = Arc::clone(&self.shelf);
         let made = tokio::task::spawn_blocking(move || {
             let damaged = base.as_ref().map(|base| base.inspect().unusable_rows());
-            let intact = |row: u32| damaged.as_ref().is_some_and(|rows| !rows.contains(&row));
+            let damaged = damaged.unwrap_or_default();
+            let intact = |row: u32| !damaged.contains(&row);
             let closes = |codec: u32, content: &ContentId| {
                 codec == container::CODEC && !distrusted.contains(content)
             };
-            let base_id = base.as_ref().map(|base| base.manifest().id());
-            let base_of = base.as_ref().zip(base_id).map(|(base, id)| Base {
-                id,
+            let start = base.as_ref().map(|base| Base {
+                id: base.manifest().id(),
                 manifest: base.manifest(),
                 intact: &intact,
                 closes: &closes,
             });
-            let hops: Vec<Hop<'_>> =
-                patch.iter().map(|patch| Hop { patch, to: (&id, &manifest) }).collect();
-            let mut patches: Vec<ContentId> = patch.iter().map(PatchManifest::id).collect();
-            let plan = match Plan::new(base_of.as_ref(), (&id, &manifest), &hops) {
-                Err(error) if !patches.is_empty() => {
-                    tracing::warn!(%error, "the patch does not fit");
-                    patches.clear();
-                    Plan::new(base_of.as_ref(), (&id, &manifest), &[])?
-                }
-                plan => plan?,
+            let release = (&id, &*manifest);
+            let missing = |plan: &Plan| -> u64 {
+                let wanted = plan.wanted();
+                wanted.iter().filter(|w| !shelf.has_object(w.id)).map(|wanted| wanted.len).sum()
             };
-            Ok(Prepared { manifest, base, plan, patches, between: Vec::new() })
+            let plain = Plan::new(start.as_ref(), release, &[])?;
+            let without_patches = plain.wanted_bytes();
+            let along = match way.patches.is_empty() {
+                true => None,
+                false => Plan::new(start.as_ref(), release, &way.hops(release))
+                    .inspect_err(|error| tracing::warn!(%error, "the patch does not fit"))
+                    .ok()
+                    .filter(|along| missing(along) < missing(&plain)),
+            };
+            let (plan, way) = match along {
+                Some(along) => (along, way),
+                // What was fetched of the way counts all the same.
+                None => (plain, Way { manifest_bytes: way.manifest_bytes, ..Way::default() }),
+            };
+            let between: Vec<&ReleaseManifest> = way.between.iter().map(|m| &**m).collect();
+            let books = Books {
+                at: clock::wall(),
+                plan: &plan,
+                release: &manifest,
+                base: base.as_ref().map(Installed::manifest),
+                between: &between,
+                damaged: &damaged,
+                manifest_bytes: way.manifest_bytes,
+                without_patches,
+            };
+            let account = books.account();
+            Ok(Prepared { base, plan, patches: way.ids, between: way.between, account, manifest })
         });
         made.await.expect("planning does not panic")
     }

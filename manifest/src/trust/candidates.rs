@@ -5,6 +5,8 @@
 //! does not understand are left out, so that a vendor may add kinds that only
 //! newer agents know.
 
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -157,6 +159,40 @@ impl Candidates {
     #[must_use]
     pub fn patch(&self, base: ContentId, release: ContentId) -> Option<&Candidate<PatchTarget>> {
         self.patches.iter().find(|p| p.custom.base == base && p.custom.release == release)
+    }
+}
+
+impl Candidates {
+    /// The fewest patches that lead from the release with the manifest `base`
+    /// to the one with the manifest `release`, at most `most`; all but the
+    /// last name a waypoint.
+    #[must_use]
+    pub fn way(
+        &self,
+        base: ContentId,
+        release: ContentId,
+        most: usize,
+    ) -> Option<Vec<&Candidate<PatchTarget>>> {
+        let mut ends = vec![(base, Vec::new())];
+        let mut seen = HashSet::from([base]);
+        for _ in 0..most {
+            let mut next = Vec::new();
+            for (end, way) in ends {
+                let from_here = self.patches.iter().filter(|patch| patch.custom.base == end);
+                for patch in from_here {
+                    let mut longer = way.clone();
+                    longer.push(patch);
+                    if patch.custom.release == release {
+                        return Some(longer);
+                    }
+                    if patch.custom.waypoint.is_some() && seen.insert(patch.custom.release) {
+                        next.push((patch.custom.release, longer));
+                    }
+                }
+            }
+            ends = next;
+        }
+        None
     }
 }
 

@@ -57,6 +57,21 @@ pub struct PatchTarget {
     pub base: ContentId,
     /// The manifest of the release it leads to.
     pub release: ContentId,
+    /// How to come by that manifest, where its release is no longer offered
+    /// and is only passed on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waypoint: Option<Waypoint>,
+}
+
+/// A manifest that is passed on the way, made from the patch's base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waypoint {
+    /// The manifest's length in bytes.
+    pub length: u64,
+    /// The delta object that makes it from the base's manifest.
+    pub delta: ContentId,
+    /// The delta object's length in bytes.
+    pub delta_length: u64,
 }
 
 /// The path pattern that a channel's role is delegated.

@@ -5,7 +5,7 @@ use updraft_manifest::name::{ChannelName, ReleaseNumber};
 use updraft_manifest::trust::author::repository::FileFacts;
 use updraft_manifest::trust::author::role_keys::RoleKeys;
 use updraft_manifest::trust::candidates::Candidates;
-use updraft_manifest::trust::custom::PatchTarget;
+use updraft_manifest::trust::custom::{PatchTarget, Waypoint};
 use updraft_manifest::trust::floor::Floors;
 use updraft_manifest::trust::rules::TrustError;
 use updraft_manifest::trust::testing::{
@@ -55,7 +55,7 @@ fn withdrawn_releases_are_not_offered() {
 fn a_patch_is_found_by_the_manifests_it_leads_between() {
     let mut vendor = Vendor::new();
     let [base, release, other] = [b"base", b"next", b"more"].map(|bytes| ContentId::of(bytes));
-    let patch = PatchTarget { blake3: other, base, release };
+    let patch = PatchTarget { blake3: other, base, release, waypoint: None };
     let facts = FileFacts::of(b"patch");
     let numbers = (ReleaseNumber(1), ReleaseNumber(2));
     let path = vendor
@@ -68,6 +68,40 @@ fn a_patch_is_found_by_the_manifests_it_leads_between() {
     assert_eq!(offer.patch(base, release).unwrap().custom, patch);
     assert!(offer.patch(base, release).unwrap().is(b"patch"));
     assert_eq!(offer.patch(release, base), None);
+}
+
+#[test]
+fn a_way_of_several_patches_is_found_and_is_the_shortest() {
+    let mut vendor = Vendor::new();
+    let id = |number: u64| ContentId::of(&number.to_le_bytes());
+    let waypoint = Some(Waypoint { length: 9, delta: id(100), delta_length: 8 });
+    let mut put = |base: u64, to: u64, waypoint| {
+        let patch = PatchTarget { blake3: id(200), base: id(base), release: id(to), waypoint };
+        let numbers = (ReleaseNumber(base), ReleaseNumber(to));
+        let facts = FileFacts::of(b"patch");
+        let (product, channel, platform) = (product(), stable(), linux());
+        vendor.repository.set_patch(&product, &channel, &platform, numbers, &patch, facts).unwrap();
+    };
+    put(1, 3, waypoint);
+    put(1, 2, waypoint);
+    put(2, 3, waypoint);
+    put(2, 4, None);
+    put(3, 5, waypoint);
+    put(4, 6, None);
+    put(5, 6, None);
+    put(5, 1, waypoint);
+    vendor.publish(NOW);
+    let offer = offer(&vendor);
+    let way = |from: u64, to: u64, most| {
+        let way = offer.way(id(from), id(to), most)?;
+        Some(way.iter().map(|patch| patch.path.rsplit('/').next().unwrap()).collect::<Vec<_>>())
+    };
+    assert_eq!(way(5, 6, 8), Some(vec!["5..6.patch"]));
+    assert_eq!(way(1, 6, 8), Some(vec!["1..3.patch", "3..5.patch", "5..6.patch"]));
+    assert_eq!(way(1, 6, 2), None, "no longer than asked for");
+    // What leads to 4 names no manifest of it.
+    assert_eq!(way(2, 6, 8), Some(vec!["2..3.patch", "3..5.patch", "5..6.patch"]));
+    assert_eq!(way(6, 1, 8), None);
 }
 
 #[test]
