@@ -147,7 +147,7 @@ impl World {
     fn with_recipes(&self, recipes: &[u8]) -> PatchManifest {
         let encoder = Encoder::new(Vec::new(), &Options { level: 3 }).unwrap();
         let target = Target { bytes: recipes, piece_ends: &[recipes.len()] };
-        let delta = encoder.encode(&[target], &|_| ()).concat().concat();
+        let delta = encoder.encode(&[target], &|_| ()).concat().remove(0).object;
         let mut patch = self.patch.clone();
         let opened = patch.opened.as_mut().unwrap();
         opened.recipes = ContentId::of(recipes);
@@ -179,7 +179,7 @@ fn changed_containers_are_opened_and_come_back_exactly() {
         .iter()
         .map(|path| fs::metadata(world.new.0.join(path)).unwrap().len())
         .sum();
-    assert!(world.delta_bytes * 100 < packed, "{} of {packed}", world.delta_bytes);
+    assert!(world.delta_bytes * 10 < packed, "{} of {packed}", world.delta_bytes);
     // Of the archive's thirty streams only the one that changed is closed anew.
     let views: Vec<u64> = opened.files.iter().map(|file| file.view_len).collect();
     let recipes = container::recipe::decode(&world.recipes(), &views).unwrap();
