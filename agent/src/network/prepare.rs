@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use manifest::audit::event::ReleaseRef;
 use manifest::content::ContentId;
+use manifest::release::link::Link;
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::plan::{Base, Plan, Wanted};
 use manifest::trust::candidates::{Candidate, Candidates};
@@ -39,6 +40,16 @@ pub struct Prepared {
     pub between: Vec<Arc<ReleaseManifest>>,
     /// What it comes to.
     pub account: Account,
+}
+
+impl Prepared {
+    /// The room that views and files of releases between take for a while, at
+    /// most.
+    fn scratch_bytes(&self) -> u64 {
+        let views = self.plan.links.iter().map(Link::view_bytes);
+        let between = self.between.iter().map(|manifest| manifest.tree().total_bytes());
+        views.chain(between).fold(0, u64::saturating_add)
+    }
 }
 
 /// What keeps a release from being planned.
@@ -93,7 +104,9 @@ impl Network {
         let tree_bytes = prepared.manifest.tree().total_bytes();
         // Both before the first byte is fetched: half an update on a full
         // disk helps nobody.
-        space::require(&self.into, tree_bytes.saturating_add(wire_bytes))?;
+        let scratch_bytes = prepared.scratch_bytes();
+        let room = tree_bytes.saturating_add(wire_bytes).saturating_add(scratch_bytes);
+        space::require(&self.into, room)?;
         space::require(&self.home, wire_bytes)?;
         let needed = wanted.iter().map(|wanted| wanted.id).chain(prepared.patches.iter().copied());
         self.shelf.need(needed).map_err(ApplyError::from)?;

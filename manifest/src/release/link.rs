@@ -5,7 +5,7 @@
 //! forwards and the second backwards, so that of the releases between no byte
 //! is fetched or made that nobody needs.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::content::ContentId;
 use crate::release::changes::Changes;
@@ -70,6 +70,20 @@ impl Link {
         let views = self.views.as_ref()?;
         let file = views.files.iter().find(|(_, known)| *known == row)?;
         Some(views.view_lens[file.0])
+    }
+
+    /// The room that its views take while it is followed, in bytes.
+    #[must_use]
+    pub fn view_bytes(&self) -> u64 {
+        let read = self.all_deltas().flat_map(|step| &step.sources);
+        let read: HashMap<u32, u64> = read
+            .flat_map(|source| {
+                source.rows.iter().copied().zip(source.views.iter().flatten().copied())
+            })
+            .collect();
+        let made = self.views.iter().flat_map(|views| &views.files);
+        let made = made.map(|(index, _)| self.views.as_ref().map_or(0, |v| v.view_lens[*index]));
+        read.values().sum::<u64>() + made.sum::<u64>()
     }
 
     /// The rows it reads of where it begins.
