@@ -3,7 +3,7 @@
 //! A deflate stream hides what changed: one new word moves every bit behind
 //! it. The **view** of a gzip or zip file has the plain text in place of each
 //! stream, so a delta between two views is small. [`open()`] makes a view
-//! together with the [`Recipe`] that turns it back, [`close`] follows the
+//! together with the [`Recipe`] that turns it back, [`close()`] follows the
 //! recipe, and [`view()`] opens a file that only is to be read. The formats are
 //! docs/container.md.
 //!

@@ -80,7 +80,7 @@ fn two_releases_reach_a_client_with_a_patch_between_them() {
 }
 
 #[test]
-fn the_channel_offers_patches_from_the_last_releases_only() {
+fn the_channel_offers_patches_from_the_last_releases_and_ways_to_them() {
     let vendor = Vendor::new();
     for version in 1..=4_u8 {
         let files: &[(&str, &[u8])] = &[("bin/hello", &program(version))];
@@ -92,10 +92,10 @@ fn the_channel_offers_patches_from_the_last_releases_only() {
     let offer = read(&vendor.home().repository_dir());
     assert_eq!(offer.candidates.releases.len(), 1);
     let paths: Vec<_> = offer.candidates.patches.iter().map(|p| p.path.as_str()).collect();
-    assert_eq!(
-        paths,
-        ["hello/stable/linux-x86_64/2..4.patch", "hello/stable/linux-x86_64/3..4.patch"]
-    );
+    let expected = ["1..3.patch", "2..4.patch", "3..4.patch"];
+    assert_eq!(paths, expected.map(|name| format!("hello/stable/linux-x86_64/{name}")));
+    let [first, ..] = &offer.candidates.patches[..] else { panic!("there are three") };
+    assert!(first.custom.waypoint.is_some(), "it leads to a release that is passed");
 }
 
 #[test]
