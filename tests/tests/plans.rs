@@ -106,7 +106,9 @@ fn three_releases_behind_and_edited_by_hand_the_cheapest_sources_are_taken() {
     assert_eq!(damaged, ["data/moved-4", "lib/engine"], "{mended}");
     assert_eq!(mended["patches"].as_array().unwrap().len(), 1, "{mended}");
     assert!(mended["patched"]["files"].as_u64().unwrap() >= 1, "{mended}");
-    assert_eq!(mended["whole"]["files"], 3, "with what shares a pack or a delta: {mended}");
+    // The two themselves, and at most the note, if its delta reads one of them.
+    let whole = mended["whole"]["files"].as_u64().unwrap();
+    assert!((2..=3).contains(&whole), "{mended}");
     let told = scene.agent(&["explain"]).well().text;
     for part in ["5.0 (#5) from 4.0 (#4)", "2 files changed by somebody", "lib/engine", "to fetch"]
     {
