@@ -403,6 +403,29 @@ fn neighbourhood(address: &Multiaddr) -> Option<IpAddr> {
     })
 }
 
+/// Whether two addresses are of one machine or one local network.
+#[must_use]
+pub fn are_near(one: &Multiaddr, other: &Multiaddr) -> bool {
+    match (ip(one), ip(other)) {
+        (Some(IpAddr::V4(a)), Some(IpAddr::V4(b))) => {
+            let local = a.is_private() || a.is_link_local();
+            a == b || (local && a.octets()[..3] == b.octets()[..3])
+        }
+        (Some(IpAddr::V6(a)), Some(IpAddr::V6(b))) => {
+            a == b || a.segments()[..4] == b.segments()[..4]
+        }
+        _ => false,
+    }
+}
+
+fn ip(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -506,6 +529,19 @@ mod tests {
         assert!(!book.learn_record(now, met(peer, &at(1), 10), teller));
         assert_eq!(book.addresses(&peer), at(2));
         assert!(!book.learn_record(now, met(peer, &at(2), 30), teller), "said again");
+    }
+
+    #[test]
+    fn near_is_one_machine_or_one_local_network() {
+        let near = |a: &str, b: &str| {
+            are_near(&format!("{a}/tcp/1").parse().unwrap(), &format!("{b}/tcp/2").parse().unwrap())
+        };
+        assert!(near("/ip4/192.168.1.2", "/ip4/192.168.1.77"));
+        assert!(!near("/ip4/192.168.1.2", "/ip4/192.168.2.2"));
+        assert!(!near("/ip4/198.51.100.1", "/ip4/198.51.100.2"), "neighbours at a provider");
+        assert!(near("/ip4/127.0.0.1", "/ip4/127.0.0.1"));
+        assert!(near("/ip6/2001:db8::1", "/ip6/2001:db8::2"));
+        assert!(!near("/ip6/2001:db8::1", "/ip6/2001:db8:0:1::2"));
     }
 
     #[test]

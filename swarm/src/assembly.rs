@@ -81,6 +81,12 @@ impl Assembly {
         Added::Kept
     }
 
+    /// Which object it is.
+    #[must_use]
+    pub const fn id(&self) -> ContentId {
+        self.id
+    }
+
     /// The blocks that came.
     #[must_use]
     pub const fn held(&self) -> &BlockMap {

@@ -23,12 +23,14 @@ use crate::serving::{self, Content, Holding, Manner, Serving};
 use crate::shelf::{Lookup, Read, ReadId, Shelf};
 use crate::squeeze::{Payload, Squeezer};
 use crate::standing::{Misbehaviour, Sentence};
-use crate::transfer::{self, Transfer};
+use crate::transfer::{self, Place, Transfer};
 use crate::wire::{Frame, Have, Lane, Whose};
 
 /// How an exchange behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Who we are to others.
+    pub own: PublicKey,
     /// How we share.
     pub manner: Manner,
     /// Bytes a second sent, or no limit.
@@ -52,6 +54,8 @@ pub enum Input {
         peer: PublicKey,
         /// Whether it is the origin, which likes to know what we have.
         origin: bool,
+        /// Whether it is on our own local network.
+        near: bool,
     },
     /// A connection ended.
     Left(LinkId),
@@ -240,7 +244,13 @@ impl Exchange {
         let download = Budget::new(options.download);
         Self {
             links: BTreeMap::new(),
-            transfer: Transfer::new(now, options.assembly_bytes, download, options.seed),
+            transfer: Transfer::new(
+                now,
+                options.own,
+                options.assembly_bytes,
+                download,
+                options.seed,
+            ),
             serving: Serving::new(options.manner, Budget::new(options.upload), !options.seed),
             shelf: Shelf::default(),
             fetches: Fetches::default(),
@@ -253,9 +263,10 @@ impl Exchange {
     /// Takes note of something that happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Joined { link, peer, origin } => {
+            Input::Joined { link, peer, origin, near } => {
                 self.links.insert(link, Link { peer, origin, outbox: Outbox::default() });
-                self.transfer.join(now, link, peer);
+                let place = if near { Place::Near } else { Place::Far { origin } };
+                self.transfer.join(now, link, peer, place);
                 self.serving.join(now, link);
                 let wants: Vec<_> = self.transfer.announced().collect();
                 for want in wants {
@@ -373,8 +384,14 @@ impl Exchange {
         let account = self.accounts.entry(*peer).or_default();
         account.bytes_in += frame.wire_bytes() as u64;
         match frame {
-            Frame::Want(wants) => self.serving.wants(now, link, &wants, &holdings!(self)),
-            Frame::Unwant(unwants) => self.serving.unwants(link, &unwants),
+            Frame::Want(wants) => {
+                self.transfer.peer_wants(link, &wants);
+                self.serving.wants(now, link, &wants, &holdings!(self));
+            }
+            Frame::Unwant(unwants) => {
+                self.transfer.peer_unwants(link, &unwants);
+                self.serving.unwants(link, &unwants);
+            }
             Frame::Have(list) => {
                 for Have { whose, index, first, count } in list {
                     match whose {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::limits::ASSEMBLY_BYTES;
-use crate::simnet::{Conduct, Net};
+use crate::simnet::{Conduct, Net, nobody};
 use crate::testing::{random_bytes, seed};
 
 const MS: Duration = Duration::from_millis(1);
@@ -67,6 +67,31 @@ fn the_origin_sends_little_more_than_one_copy() {
              all together {total:.3} for each"
         );
         assert!(ratio < 1.2 && egress < 1.1 && total < 1.1, "{ratio} {egress} {total}");
+    }
+}
+
+#[test]
+fn about_one_copy_comes_to_each_site() {
+    let seed = seed(17);
+    let objects = objects(&[1_048_576; 8], 6);
+    let payload = 8.0 * 1_048_576.0;
+    // The vendor by itself, three sites of four machines.
+    let mut net = swarm(seed, 12, SLOW, &objects);
+    (1..13).for_each(|node| net.nodes[node].site = node.div_ceil(4));
+    net.connect_all();
+    fetch_all(&mut net, 1..13, &objects);
+    net.run(300 * SECOND, |net| net.all_finished(1..13)).expect("finished");
+    for site in 1..4 {
+        let of = |node: &usize| net.nodes[*node].site == site;
+        let inside: Vec<usize> = (1..13).filter(of).collect();
+        let far = (0..13).filter(|other| !inside.contains(other));
+        let pairs = far.flat_map(|other| inside.iter().map(move |node| (*node, other)));
+        let came: u64 = pairs.map(|(node, other)| net.account(node, other).bytes_in).sum();
+        let copies = came as f64 / payload;
+        let origin: u64 = inside.iter().map(|node| net.account(*node, 0).bytes_in).sum();
+        let origin = origin as f64 / payload;
+        println!("site {site}: {copies:.3} copies, {origin:.3} of them from the origin");
+        assert!(copies < 1.15, "{copies}");
     }
 }
 
@@ -220,6 +245,7 @@ fn more_than_fits_in_memory_is_fetched_in_turn() {
             None,
             Conduct::Honest,
             &Options {
+                own: nobody(),
                 manner: Manner::Peer,
                 upload: None,
                 download: None,
@@ -244,6 +270,7 @@ fn holders_that_leave_do_not_block_what_others_hold() {
         None,
         Conduct::Honest,
         &Options {
+            own: nobody(),
             manner: Manner::Peer,
             upload: None,
             download: None,
@@ -270,6 +297,7 @@ fn upload_and_download_limits_are_kept() {
     for (upload, download) in [(Some(500_000), None), (None, Some(500_000))] {
         let mut net = Net::new(11, MS);
         let options = Options {
+            own: nobody(),
             manner: Manner::Peer,
             upload,
             download,

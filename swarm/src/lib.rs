@@ -35,6 +35,7 @@ pub mod peer_exchange;
 pub mod picker;
 pub mod serving;
 pub mod shelf;
+pub mod site;
 pub mod spread;
 pub mod squeeze;
 pub mod standing;

@@ -113,6 +113,12 @@ impl Objects {
         objects.map(|(index, object)| Want { index: *index, id: object.id, size: object.size })
     }
 
+    /// Whether nothing is wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// Whether an object is wanted, announced or not.
     #[must_use]
     pub fn wants(&self, id: ContentId) -> bool {

@@ -52,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) stalls: usize,
     conduct: Conduct,
     origin: bool,
+    /// Which local network it is on.
+    pub(crate) site: usize,
     rate: Option<u64>,
     /// What each connection has taken and not yet sent.
     pipes: BTreeMap<LinkId, Pipe>,
@@ -93,6 +95,11 @@ enum Event {
     Do(Box<dyn FnOnce(&mut Net)>),
 }
 
+/// A key that is replaced by each node's own.
+pub(crate) fn nobody() -> PublicKey {
+    SigningKey::from_seed(&[0; 32]).public()
+}
+
 pub(crate) struct Net {
     pub(crate) nodes: Vec<Node>,
     pub(crate) now: Instant,
@@ -131,6 +138,7 @@ impl Net {
             rate,
             conduct,
             &Options {
+                own: nobody(),
                 manner,
                 upload: None,
                 download: None,
@@ -149,10 +157,12 @@ impl Net {
         let number = self.nodes.len();
         let mut seed = [0; 32];
         seed[0] = number as u8 + 1;
-        let options = Options { seed: self.dice.roll(), ..options.clone() };
+        let own = SigningKey::from_seed(&seed).public();
+        let options = Options { own, seed: self.dice.roll(), ..options.clone() };
         self.nodes.push(Node {
             exchange: Exchange::new(self.now, &options),
-            key: SigningKey::from_seed(&seed).public(),
+            key: own,
+            site: 0,
             disk: HashMap::new(),
             finished_at: None,
             given: HashMap::new(),
@@ -177,7 +187,8 @@ impl Net {
         self.links.insert(to_a, (a, to_b));
         for (me, other, link) in [(a, b, to_b), (b, a, to_a)] {
             let (peer, origin) = (self.nodes[other].key, self.nodes[other].origin);
-            self.input(me, Input::Joined { link, peer, origin });
+            let near = self.nodes[me].site == self.nodes[other].site;
+            self.input(me, Input::Joined { link, peer, origin, near });
         }
     }
 

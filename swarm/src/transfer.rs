@@ -22,6 +22,7 @@ use crate::blockmap::BlockMap;
 use crate::budget::Budget;
 use crate::dice::Dice;
 use crate::flight::{Asked, Flight};
+use crate::limits::MAX_WANTS;
 use crate::link::LinkId;
 use crate::objects::{Object, Objects};
 use crate::squeeze::{Payload, Squeezer};
@@ -33,6 +34,8 @@ const RECHECK: Duration = Duration::from_millis(100);
 /// A block that will take so much longer is asked of a second peer even while
 /// others are missing.
 const HOPELESS: Duration = Duration::from_secs(3);
+/// When nothing has come for so long, whoever is near is not relied on.
+const SITE_PATIENCE: Duration = Duration::from_secs(2);
 /// How often objects that nobody can continue are looked for.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// Late blocks that are asked of a second peer at a time.
@@ -97,11 +100,27 @@ pub enum Output {
     },
 }
 
+/// Where a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On our own local network.
+    Near,
+    /// Anywhere else.
+    Far {
+        /// Whether it is the origin, which tells each peer of other blocks.
+        origin: bool,
+    },
+}
+
 #[derive(Debug)]
 struct Link {
     peer: PublicKey,
+    place: Place,
     holds: HashMap<WantIndex, BlockMap>,
     flight: Flight,
+    /// What a near peer wants, by its own numbers.
+    wants: HashMap<WantIndex, ContentId>,
+    wanted: HashSet<ContentId>,
     /// Objects whose block list was asked of this peer.
     listed: HashSet<WantIndex>,
     /// Blocks that were taken back but may still come.
@@ -111,6 +130,7 @@ struct Link {
 /// The machine that downloads.
 #[derive(Debug)]
 pub struct Transfer {
+    own: PublicKey,
     objects: Objects,
     links: BTreeMap<LinkId, Link>,
     /// Peers that may be asked for something.
@@ -118,34 +138,50 @@ pub struct Transfer {
     /// Peers that might take over late blocks, and when to look again.
     idle: BTreeSet<LinkId>,
     recheck: Option<Instant>,
+    /// When to ask far peers for what was left to near ones.
+    spurned: Option<Instant>,
     /// When to look for objects that should make room for others.
     room_at: Instant,
     download: Budget,
     standing: Standing,
     dice: Dice,
+    /// When the last block came that was missing.
+    moved: Instant,
     out: VecDeque<Output>,
 }
 
 impl Transfer {
     /// Nothing wanted, nobody there.
     #[must_use]
-    pub fn new(now: Instant, memory_budget: usize, download: Budget, seed: u64) -> Self {
+    pub fn new(
+        now: Instant,
+        own: PublicKey,
+        memory_budget: usize,
+        download: Budget,
+        seed: u64,
+    ) -> Self {
         Self {
+            own,
             objects: Objects::new(memory_budget),
             links: BTreeMap::new(),
             hungry: BTreeSet::new(),
             idle: BTreeSet::new(),
             recheck: None,
+            spurned: None,
             room_at: now,
             download,
             standing: Standing::default(),
             dice: Dice::new(seed),
+            moved: now,
             out: VecDeque::new(),
         }
     }
 
     /// Begins to look for an object; nothing happens if it is wanted already.
     pub fn want(&mut self, now: Instant, id: ContentId, size: ObjectSize) {
+        if self.objects.is_empty() {
+            self.moved = now;
+        }
         self.objects.add(id, size);
         self.announce(now);
     }
@@ -183,10 +219,18 @@ impl Transfer {
     }
 
     /// A peer came.
-    pub fn join(&mut self, now: Instant, link: LinkId, peer: PublicKey) {
-        let flight = Flight::new(now);
-        let (holds, listed) = (HashMap::new(), HashSet::new());
-        self.links.insert(link, Link { peer, holds, flight, listed, excused: 0 });
+    pub fn join(&mut self, now: Instant, link: LinkId, peer: PublicKey, place: Place) {
+        let new = Link {
+            peer,
+            place,
+            holds: HashMap::new(),
+            flight: Flight::new(now),
+            wants: HashMap::new(),
+            wanted: HashSet::new(),
+            listed: HashSet::new(),
+            excused: 0,
+        };
+        self.links.insert(link, new);
     }
 
     /// A peer went.
@@ -198,6 +242,28 @@ impl Transfer {
             self.objects.count(*index, map.iter(), false);
         }
         self.release(gone.flight.asked());
+    }
+
+    /// A peer wants objects too; if it is near, it brings some of their blocks.
+    pub fn peer_wants(&mut self, link: LinkId, wants: &[Want]) {
+        if let Some(link) = self.links.get_mut(&link)
+            && link.place == Place::Near
+        {
+            let room = MAX_WANTS.saturating_sub(link.wants.len());
+            for want in wants.iter().take(room) {
+                link.wants.insert(want.index, want.id);
+                link.wanted.insert(want.id);
+            }
+        }
+    }
+
+    /// A peer wants objects no more.
+    pub fn peer_unwants(&mut self, link: LinkId, unwants: &[Unwant]) {
+        if let Some(link) = self.links.get_mut(&link) {
+            for id in unwants.iter().filter_map(|unwant| link.wants.remove(&unwant.index)) {
+                link.wanted.remove(&id);
+            }
+        }
     }
 
     /// A peer holds blocks of a wanted object.
@@ -298,6 +364,7 @@ impl Transfer {
         match added {
             Added::Kept => {
                 self.standing.was_right(&peer);
+                self.moved = now;
                 self.cancel_others(link, index, block);
                 self.out.push_back(Output::Verified { index, id, block, bytes: len as u64 });
                 if whole {
@@ -328,6 +395,9 @@ impl Transfer {
         }
         self.look_for_stalls(now);
         self.make_room(now);
+        if self.spurned.take_if(|at| now >= *at).is_some() {
+            self.hungry.extend(self.links.keys());
+        }
         if self.recheck.take_if(|at| now >= *at).is_some() {
             self.hungry.append(&mut self.idle);
         }
@@ -347,7 +417,7 @@ impl Transfer {
         let flights = self.links.values().filter_map(|link| link.flight.next_deadline());
         let budget = (!self.hungry.is_empty()).then(|| self.download.waits_until(now)).flatten();
         let room = self.objects.any_queued().then_some(self.room_at);
-        flights.chain(self.recheck).chain(budget).chain(room).min()
+        flights.chain(self.recheck).chain(self.spurned).chain(budget).chain(room).min()
     }
 
     /// The blocks held of an object that is under way.

@@ -191,6 +191,7 @@ impl Driver {
         let exchange = Exchange::new(
             now,
             &exchange::Options {
+                own: options.identity.public(),
                 manner,
                 upload: options.upload_bytes_per_second,
                 download: options.download_bytes_per_second,

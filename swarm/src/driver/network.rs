@@ -12,6 +12,7 @@ use libp2p::{Multiaddr, PeerId};
 use manifest::admission::credential::Role;
 use tokio::sync::oneshot;
 
+use crate::address_book::are_near;
 use crate::ask::Topic;
 use crate::driver::behaviour::BehaviourEvent;
 use crate::driver::lane::LaneError;
@@ -157,10 +158,11 @@ impl Driver {
             self.peers.insert(id, peer);
             self.book.joined(id);
         }
+        let near = self.listening.iter().any(|own| are_near(own, &address));
         let peer = self.peers.get_mut(&id).expect("it was just put there");
         peer.member = member.clone();
         peer.links.insert(link, LinkInfo { dialled, address, since: now });
-        self.exchange.handle(now, Input::Joined { link, peer: key, origin });
+        self.exchange.handle(now, Input::Joined { link, peer: key, origin, near });
         if new {
             self.tell(Event::Admitted { peer: key, member });
         } else {

@@ -3,13 +3,16 @@
 //! Rarest first among what is open, then one more object that few hold, and
 //! at the end what others are late with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::dice::Dice;
 use crate::link::LinkId;
 use crate::picker::{Candidate, rarest};
-use crate::transfer::{DUPLICATES, HOPELESS, Output, RECHECK, Transfer};
+use crate::site::claim;
+use crate::transfer::{
+    DUPLICATES, HOPELESS, Link, Output, Place, RECHECK, SITE_PATIENCE, Transfer,
+};
 use crate::wire::{Run, WantIndex};
 
 impl Transfer {
@@ -27,9 +30,9 @@ impl Transfer {
         if room == 0 {
             return;
         }
-        let mut picked = self.pick(id, room);
+        let mut picked = self.pick(now, id, room);
         while picked.len() < room && self.open_one(id) {
-            picked.extend(self.pick_more(id, room, &picked));
+            picked.extend(self.pick_more(now, id, room, &picked));
         }
         if picked.is_empty() {
             picked = self.late_blocks(now, id, room);
@@ -46,24 +49,43 @@ impl Transfer {
 
     fn pick_more(
         &mut self,
+        now: Instant,
         id: LinkId,
         room: usize,
         picked: &[(WantIndex, u32)],
     ) -> Vec<(WantIndex, u32)> {
-        let more = self.pick(id, room);
+        let more = self.pick(now, id, room);
         let new = more.into_iter().filter(|pick| !picked.contains(pick));
         new.take(room - picked.len()).collect()
     }
 
     /// The best blocks of open objects that nobody is asked for.
-    fn pick(&mut self, id: LinkId, room: usize) -> Vec<(WantIndex, u32)> {
+    fn pick(&mut self, now: Instant, id: LinkId, room: usize) -> Vec<(WantIndex, u32)> {
         let link = &self.links[&id];
+        // When nothing has come for a while, nobody is relied on.
+        let stuck = now.saturating_duration_since(self.moved) >= SITE_PATIENCE;
+        let neighbours = if stuck { Vec::new() } else { neighbours(&self.links, link.place) };
+        if !neighbours.is_empty() {
+            self.spurned.get_or_insert(self.moved + SITE_PATIENCE);
+        }
+        let neighbours = &neighbours;
+        let own = self.own;
+        // Who is near has it already, or brings it.
+        let left = move |index, object, block| {
+            neighbours.iter().any(|near| {
+                near.holds.get(&index).is_some_and(|map| map.contains(block))
+                    || (near.wanted.contains(&object)
+                        && claim(&near.peer, object, block) > claim(&own, object, block))
+            })
+        };
         let near: BTreeSet<WantIndex> = link.flight.asked().iter().map(|a| a.index).collect();
         let near = &near;
         let candidates = self.objects.opened().flat_map(|(index, open)| {
             let offered = link.holds.get(&index);
             let blocks = offered.map(|map| map.minus([open.assembly.held(), &open.flying]));
-            blocks.into_iter().flatten().map(move |block| Candidate {
+            let object = open.assembly.id();
+            let blocks = blocks.into_iter().flatten();
+            blocks.filter(move |block| !left(index, object, *block)).map(move |block| Candidate {
                 index,
                 block,
                 holders: open.holders[block as usize],
@@ -107,7 +129,9 @@ impl Transfer {
         let ours = link.flight.expected();
         // While there is anything else to come, only who has failed is helped:
         // a block that comes twice takes the place of one that is missing.
-        let ending = !self.objects.any_unasked();
+        // And a copy from afar is spared where somebody near will have it.
+        let alone = neighbours(&self.links, link.place).is_empty();
+        let ending = alone && !self.objects.any_unasked();
         let (mut late, mut any) = (Vec::new(), false);
         for (_, l) in self.links.iter().filter(|(other, _)| **other != id) {
             for asked in l.flight.asked() {
@@ -156,5 +180,17 @@ impl Transfer {
         }
         let run = Run { index, first: block, count: 1 };
         self.out.push_back(Output::Request { link: id, run, list });
+    }
+}
+
+/// Those near us to whom the blocks of a peer in that place may be left:
+/// nobody unless it is far away. What the origin offers us it offers to nobody
+/// else.
+fn neighbours(links: &BTreeMap<LinkId, Link>, place: Place) -> Vec<&Link> {
+    match place {
+        Place::Far { origin: false } => {
+            links.values().filter(|link| link.place == Place::Near).collect()
+        }
+        Place::Near | Place::Far { origin: true } => Vec::new(),
     }
 }
