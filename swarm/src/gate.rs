@@ -3,7 +3,7 @@
 //! The dialer shows its credential first; the listener shows its own only to
 //! a dialer that it has let in; a last word from the dialer opens the
 //! connection. Whoever is refused is told why. Where one of the two was away
-//! for long, the other leads it back (see [`guidance`]). Knows nothing of
+//! for long, the other leads it back (see `guidance`). Knows nothing of
 //! transports.
 
 pub(crate) mod guidance;
