@@ -62,6 +62,13 @@ pub const PEER_PAUSE: Duration = Duration::from_secs(4);
 /// How long nobody may bring anything before a transfer is given up for now.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Bytes a second that a mirror's answer has to come at, once it has had
+/// [`MIRROR_RUN_UP`] to get going.
+pub const MIRROR_PACE: u64 = 4096;
+
+/// How long a mirror may be slow at first.
+pub const MIRROR_RUN_UP: Duration = Duration::from_secs(5);
+
 /// How long it may be so where no member is connected.
 pub const LONELY: Duration = Duration::from_secs(5);
 

@@ -1,16 +1,18 @@
 //! One mirror of a repository, behind HTTP or in a directory: plain files,
 //! fetched whole, bounded.
 //!
-//! Promises that no answer takes more memory than was asked for. Believes
-//! nothing: whoever asks compares hashes and signatures.
+//! Promises that no answer takes more memory than was asked for, or comes a
+//! byte at a time for ever. Believes nothing: whoever asks compares hashes and signatures.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use manifest::release::plan::Wanted;
 use reqwest::{Client, StatusCode};
 use store::disk::{DiskError, read_bounded};
+
+use crate::limits::{MIRROR_PACE, MIRROR_RUN_UP};
 
 /// How long a mirror may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -80,6 +82,14 @@ pub enum MirrorError {
         url: String,
         /// The bound.
         allowed: u64,
+    },
+    /// It answers, and so slowly that it might as well not.
+    #[error("{url} came at {pace} bytes a second, at least {MIRROR_PACE} are expected")]
+    TooSlow {
+        /// What was asked for.
+        url: String,
+        /// How fast it was.
+        pace: u64,
     },
     /// What came is not the object.
     #[error("{url} is not the object that its name says: {why}")]
@@ -213,7 +223,13 @@ impl Mirror {
             return Err(MirrorError::TooLong { url, allowed });
         }
         let mut bytes = Vec::new();
+        let begun = Instant::now();
         loop {
+            let seconds = begun.elapsed().as_secs();
+            let pace = bytes.len() as u64 / seconds.max(1);
+            if seconds >= MIRROR_RUN_UP.as_secs() && pace < MIRROR_PACE {
+                return Err(MirrorError::TooSlow { url, pace });
+            }
             match response.chunk().await {
                 Ok(None) => return Ok(bytes),
                 Ok(Some(chunk)) if (bytes.len() + chunk.len()) as u64 > allowed => {

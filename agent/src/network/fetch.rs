@@ -3,7 +3,7 @@
 //! Promises that every object that is kept hashes to its id, and that one
 //! source that lies, lags or leaves costs time and nothing else.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,8 +46,8 @@ fn told(reasons: &[String]) -> String {
     if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
 }
 
-/// What a mirror answered to one question.
-type Answer = (Wanted, Result<(Vec<u8>, u64), MirrorError>);
+/// What a mirror, by its place in the list, answered to one question.
+type Answer = (Wanted, usize, Result<(Vec<u8>, u64), MirrorError>);
 
 /// A transfer under way.
 struct Transfer<'a> {
@@ -59,6 +59,8 @@ struct Transfer<'a> {
     /// Objects to ask mirrors for, and how often each was asked for.
     queue: VecDeque<(Wanted, usize)>,
     asked: HashMap<ContentId, usize>,
+    /// Mirrors that were not worth waiting for; asked when no other is left.
+    tiresome: HashSet<usize>,
     jobs: JoinSet<Answer>,
     reasons: VecDeque<String>,
 }
@@ -107,6 +109,7 @@ impl Network {
             fallback: self.fallback(),
             queue: missing.into_iter().map(|wanted| (wanted, 0)).collect(),
             asked: HashMap::new(),
+            tiresome: HashSet::new(),
             jobs: JoinSet::new(),
             reasons: VecDeque::new(),
         };
@@ -151,8 +154,7 @@ impl Transfer<'_> {
                     None => self.fallback.peers_are_over(),
                 },
                 Some(answer) = self.jobs.join_next() => {
-                    let (wanted, answer) = answer.expect("asking a mirror does not panic");
-                    self.answered(wanted, answer).await?;
+                    self.answered(answer.expect("asking a mirror does not panic")).await?;
                 }
                 () = tokio::time::sleep_until(deadline.into()) => {}
             }
@@ -171,16 +173,18 @@ impl Transfer<'_> {
             self.asked.insert(wanted.id, tries + 1);
             // Objects begin at different mirrors, and go on to the next.
             let first = usize::from(wanted.id.as_bytes()[0]);
-            let mirror = mirrors[(first + tries) % mirrors.len()].clone();
-            self.jobs.spawn(async move { (wanted, mirror.object(wanted).await) });
+            let good = (0..mirrors.len()).filter(|place| !self.tiresome.contains(place));
+            let good: Vec<usize> = good.collect();
+            let place = match good.len() {
+                0 => (first + tries) % mirrors.len(),
+                some => good[(first + tries) % some],
+            };
+            let mirror = mirrors[place].clone();
+            self.jobs.spawn(async move { (wanted, place, mirror.object(wanted).await) });
         }
     }
 
-    async fn answered(
-        &mut self,
-        wanted: Wanted,
-        answer: Result<(Vec<u8>, u64), MirrorError>,
-    ) -> Result<(), FetchError> {
+    async fn answered(&mut self, (wanted, place, answer): Answer) -> Result<(), FetchError> {
         match answer {
             Ok((bytes, wire)) => {
                 self.network.meter.add_mirror(wire);
@@ -191,6 +195,9 @@ impl Transfer<'_> {
             }
             Err(error) => {
                 self.tell(cause(&error));
+                if matches!(error, MirrorError::TooSlow { .. } | MirrorError::Fetch { .. }) {
+                    self.tiresome.insert(place);
+                }
                 let tries = self.asked.get(&wanted.id).copied().unwrap_or(0);
                 if tries < self.network.mirrors.len() * MIRROR_TRIES {
                     self.queue.push_back((wanted, tries));
