@@ -169,7 +169,8 @@ pub fn rotate(session: &mut Session, now: UnixTime) -> Result<Step, RotationErro
         let key = newest_key(session.keys(), &named)?;
         return sign_anew(session, &key, Vec::new(), now);
     }
-    let key = unused_key(session.keys(), &named)?;
+    // Never one that lies here already: it may be the key that was let go.
+    let (key, _) = session.keys().generate_beside(&KeyName::Workgroup)?;
     let mut edited = Ok(());
     session.metadata_mut().edit_root(|root| edited = root.edit_workgroup(&[key.public()], &[]));
     edited?;
@@ -337,18 +338,6 @@ fn publish(
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// A workgroup key that root does not name yet: one that an earlier try left,
-/// or a new one.
-fn unused_key(keys: &Keys, named: &[PublicKey]) -> Result<SigningKey, RotationError> {
-    for file in keys.files(&KeyName::Workgroup)? {
-        let key = keys.read_file(&KeyName::Workgroup, &file)?;
-        if !named.contains(&key.public()) {
-            return Ok(key);
-        }
-    }
-    Ok(keys.generate_beside(&KeyName::Workgroup)?.0)
 }
 
 /// Puts the file of a workgroup key away.

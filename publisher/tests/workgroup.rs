@@ -120,6 +120,12 @@ fn where_root_is_signed_elsewhere_each_step_is_proposed() {
     sign("root-3.proposal");
     assert_eq!(followed(&place).keys().len(), 1);
     assert!(issuers(&place).iter().all(|state| state["problem"].is_null()));
+    // The key that was let go never comes back, though its file is still here.
+    let old = place.ok(&["key", "show", ".updraft/keys/workgroup.pem"]);
+    let old = old.split_whitespace().find(|word| word.len() == 64).unwrap().to_owned();
+    place.ok(&["workgroup", "rotate"]);
+    sign("root-4.proposal");
+    assert!(followed(&place).keys().iter().all(|key| key.to_string() != old));
 }
 
 #[test]
