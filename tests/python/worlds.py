@@ -35,7 +35,7 @@ PATTERNS = ["*", "a/*", "b/*", "b/*/*", "?", "a/x-?.tgz", "[!a]/*", "d*/g*", "*/
 ROLES = ["A", "B", "C", "odd /%\u00e9", "..", "E.F", "g#h?", "H"]
 TOP = ["root", "timestamp", "snapshot", "targets"]
 
-_rsa_keys: list = []
+_rsa_keys: dict = {}
 
 
 class Key:
@@ -47,9 +47,10 @@ class Key:
             private = ed25519.Ed25519PrivateKey.from_private_bytes(rng.randbytes(32))
         elif kind == "rsa":
             # Slow to make, so that all worlds share a few.
-            if len(_rsa_keys) < 4:
-                _rsa_keys.append(rsa.generate_private_key(65537, 2048))
-            private = rng.choice(_rsa_keys)
+            number = rng.randrange(4)
+            if number not in _rsa_keys:
+                _rsa_keys[number] = rsa.generate_private_key(65537, 2048)
+            private = _rsa_keys[number]
         else:
             private = ec.derive_private_key(rng.randrange(1, 2**250), ec.SECP256R1())
         public = CryptoSigner(private).public_key

@@ -1,7 +1,6 @@
 //! A vendor's years: keys are rotated, added, encrypted, lost and replaced;
-//! root is signed by several people. After each change three clients that were
-//! there from the beginning follow: an agent, updraft-tuf's core in it, and
-//! python-tuf.
+//! root is signed by several people. After each change clients that were there
+//! from the beginning follow: an agent, python-tuf and sigstore-tuf.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,8 @@ use serde_json::Value;
 use updraft_tests::scene::{Scene, Told, text};
 
 use crate::oracle::{Oracle, oracle};
+use crate::third::Third;
+use crate::verdicts::sha256;
 
 /// The target that every client asks for.
 const TARGET: &str = "hello/stable/linux-x86_64/1.0.release";
@@ -32,6 +33,8 @@ impl Years {
         let join = ["join", &text(&scene.ticket()), "--into", &into, "--platform", "linux-x86_64"];
         scene.agent(&join).well();
         let years = Self { scene, oracle };
+        let root = years.scene.cast.vendor.join("repository/metadata/1.root.json");
+        fs::copy(root, years.scene.path("first.root.json")).unwrap();
         years.followed();
         Some(years)
     }
@@ -63,6 +66,13 @@ impl Years {
         let trusted = self.scene.cast.machines[0].home.join("trusted/root.json");
         let root: Value = serde_json::from_slice(&fs::read(trusted).unwrap()).unwrap();
         assert_eq!(root["signed"]["version"], read["versions"]["root"]);
+        if let Some(mut third) = Third::start() {
+            let (first, home) = (self.scene.path("first.root.json"), self.scene.path("third"));
+            let answer = third.ask(&first, &home, &repository, &[&TARGET.to_owned()]);
+            assert_eq!(answer["refresh"], Value::Null, "{answer}");
+            let downloaded = fs::read(read["targets"][TARGET].as_str().unwrap()).unwrap();
+            assert_eq!(answer["targets"][TARGET], sha256(&downloaded), "{answer}");
+        }
         read["versions"]["root"].as_u64().unwrap()
     }
 }

