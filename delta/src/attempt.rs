@@ -2,7 +2,7 @@
 
 use crate::body::{self, BodyError, Choice};
 use crate::control::Copy;
-use crate::encode::Delta;
+use crate::encode::{Delta, Source};
 use crate::format::{self, Codec, Header, Mark, mark};
 use crate::image::Image;
 use crate::index::Index;
@@ -40,8 +40,11 @@ const SMALL_DELTA: usize = 16 << 10;
 /// One piece and what may be said of it.
 pub(crate) struct Attempt<'a> {
     pub(crate) index: &'a Index<'a>,
+    /// The bytes of the index's sources, as they are.
     pub(crate) sources: &'a [&'a [u8]],
-    /// The sources' images, of those that are executables.
+    /// What each of them is.
+    pub(crate) names: &'a [Source],
+    /// Images of those that are old executables.
     pub(crate) images: &'a [Option<Image>],
     /// The image of the whole new file.
     pub(crate) image: Option<&'a Image>,
@@ -135,7 +138,8 @@ impl Attempt<'_> {
             .and_then(|old| body::write(self.piece, &choice, &old));
         let (bare, body) = written.expect("segments lie within the piece and its sources");
         let object = format::write(Codec::Coded { bare }, &header, &body);
-        Delta { object, sources: used.sources }
+        let sources = used.sources.iter().map(|source| self.names[*source]).collect();
+        Delta { object, sources }
     }
 }
 
@@ -149,8 +153,8 @@ impl Attempt<'_> {
             here.map(|segment| segment.len).sum()
         };
         let with_image = used.sources.iter().zip(&used.starts);
-        let with_image =
-            with_image.filter_map(|(at, start)| Some((*at, *start, self.images[*at].as_ref()?)));
+        let with_image = with_image
+            .filter_map(|(at, start)| Some((*at, *start, self.images.get(*at)?.as_ref()?)));
         let main = with_image.max_by_key(|(source, start, _)| (brought(*source), *start));
         main.map_or_else(Zones::default, |(_, address, old)| {
             Zones::new(old.zones(address, image), self.start as u64)

@@ -1,7 +1,8 @@
 //! Makes the deltas of a release: every piece by itself, each the smallest way.
 //!
 //! Promises the same bytes for the same input on any number of threads. Takes
-//! about 5 × the bytes of all sources beside the sources themselves.
+//! about 5 × the bytes of all sources beside the sources themselves, 6 × where
+//! pieces are made from others.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,6 +12,7 @@ use rayon::prelude::*;
 use crate::attempt::Attempt;
 use crate::image::Image;
 use crate::index::{Index, WindowTooLarge};
+use crate::kinship::Kinship;
 use crate::limits::MAX_TARGET_BYTES;
 use crate::options::Options;
 
@@ -28,8 +30,19 @@ pub struct Target<'a> {
 pub struct Delta {
     /// The delta object.
     pub object: Vec<u8>,
-    /// Which of the encoder's sources `apply` must be given, in this order.
-    pub sources: Vec<usize>,
+    /// What `apply` must be given, in this order.
+    pub sources: Vec<Source>,
+}
+
+/// What a delta is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// One of the encoder's sources.
+    Old(usize),
+    /// What another delta makes: that of this piece, of all pieces of all
+    /// targets. [`MAX_LEVEL`](crate::limits::MAX_LEVEL) says how many may stand
+    /// behind each other.
+    Made(usize),
 }
 
 /// Sources that no encoder can be made of.
@@ -50,6 +63,7 @@ pub enum EncodeError {
 pub struct Encoder<'a> {
     index: Index<'a>,
     sources: Vec<&'a [u8]>,
+    names: Vec<Source>,
     images: Vec<Option<Image>>,
     depth: usize,
 }
@@ -71,7 +85,8 @@ impl<'a> Encoder<'a> {
         let both = sources.par_iter().zip(&images);
         let matched = both.map(|(source, image)| masked(source, image.as_ref()));
         let index = Index::new(matched.collect())?;
-        Ok(Self { index, sources, images, depth: options.depth() })
+        let names = (0..sources.len()).map(Source::Old).collect();
+        Ok(Self { index, sources, names, images, depth: options.depth() })
     }
 
     /// A delta object for every piece of every target, in their order.
@@ -87,27 +102,102 @@ impl<'a> Encoder<'a> {
         targets: &[Target<'_>],
         progress: &(dyn Fn(u64) + Sync),
     ) -> Vec<Vec<Delta>> {
-        let encoded = |target: &Target<'_>| -> Vec<Delta> {
+        let read = targets.par_iter().map(|target| {
             let image = Image::of(target.bytes);
             let masked = masked(target.bytes, image.as_ref());
-            let each = pieces(target).into_par_iter().map(|place| {
-                let attempt = Attempt {
-                    index: &self.index,
-                    sources: &self.sources,
-                    images: &self.images,
-                    image: image.as_ref(),
-                    start: place.start,
-                    piece: &target.bytes[place.clone()],
-                    masked: &masked[place],
-                    depth: self.depth,
-                };
-                let delta = attempt.smallest();
-                progress(attempt.piece.len() as u64);
-                delta
-            });
-            each.collect()
+            New { bytes: target.bytes, image, masked }
+        });
+        let read: Vec<New<'_>> = read.collect();
+        let cut = targets
+            .iter()
+            .zip(&read)
+            .map(|(target, new)| pieces(target).into_iter().map(move |place| Piece { new, place }));
+        let cut: Vec<Vec<Piece<'_>>> = cut.map(Iterator::collect).collect();
+        let pieces: Vec<&Piece<'_>> = cut.iter().flatten().collect();
+        let ladder = Ladder::of(self, &pieces);
+        let encoded = pieces.par_iter().zip(&ladder.levels).map(|(piece, level)| {
+            let rung = level.checked_sub(1).map(|below| &ladder.rungs[below]);
+            let mut delta = self.piece(piece, rung);
+            // What new pieces bring has no zones: references in it stay.
+            if rung.is_some() && piece.new.image.is_some() {
+                let alone = self.piece(piece, None);
+                if alone.object.len() <= delta.object.len() {
+                    delta = alone;
+                }
+            }
+            progress(piece.place.len() as u64);
+            delta
+        });
+        let mut encoded = encoded.collect::<Vec<Delta>>().into_iter();
+        cut.iter().map(|pieces| encoded.by_ref().take(pieces.len()).collect()).collect()
+    }
+
+    fn piece(&self, piece: &Piece<'_>, rung: Option<&Rung<'_>>) -> Delta {
+        let Piece { new, place } = piece;
+        let attempt = Attempt {
+            index: rung.map_or(&self.index, |rung| &rung.index),
+            sources: rung.map_or(&self.sources, |rung| &rung.sources),
+            names: rung.map_or(&self.names, |rung| &rung.names),
+            images: &self.images,
+            image: new.image.as_ref(),
+            start: place.start,
+            piece: &new.bytes[place.clone()],
+            masked: &new.masked[place.clone()],
+            depth: self.depth,
         };
-        targets.par_iter().map(encoded).collect()
+        attempt.smallest()
+    }
+}
+
+/// A target as it is matched.
+struct New<'a> {
+    bytes: &'a [u8],
+    image: Option<Image>,
+    masked: Cow<'a, [u8]>,
+}
+
+/// One piece of it.
+struct Piece<'a> {
+    new: &'a New<'a>,
+    place: Range<usize>,
+}
+
+/// What pieces above the lowest level are made from.
+struct Ladder<'a> {
+    /// The level of each piece.
+    levels: Vec<usize>,
+    /// For each level but the lowest.
+    rungs: Vec<Rung<'a>>,
+}
+
+/// Old bytes, and the pieces of lower levels.
+struct Rung<'a> {
+    index: Index<'a>,
+    sources: Vec<&'a [u8]>,
+    names: Vec<Source>,
+}
+
+impl<'a> Ladder<'a> {
+    fn of(encoder: &Encoder<'a>, pieces: &[&'a Piece<'a>]) -> Self {
+        let all: Vec<&[u8]> =
+            pieces.iter().map(|piece| &piece.new.masked[piece.place.clone()]).collect();
+        let kinship = Kinship::of(encoder.index.text(), &all);
+        let mut rungs: Vec<Rung<'a>> = Vec::new();
+        for read in kinship.read.iter().take_while(|read| !read.is_empty()) {
+            let more: Vec<&[u8]> = read.iter().map(|piece| all[*piece]).collect();
+            let below = rungs.last();
+            let index = below.map_or(&encoder.index, |rung| &rung.index).with(&more);
+            let Some(index) = index else { break };
+            let mut sources = below.map_or(&encoder.sources, |rung| &rung.sources).clone();
+            let mut names = below.map_or(&encoder.names, |rung| &rung.names).clone();
+            for &piece in read {
+                sources.push(&pieces[piece].new.bytes[pieces[piece].place.clone()]);
+                names.push(Source::Made(piece));
+            }
+            rungs.push(Rung { index, sources, names });
+        }
+        let levels = kinship.levels.into_iter().map(|level| level.min(rungs.len())).collect();
+        Self { levels, rungs }
     }
 }
 

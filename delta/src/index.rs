@@ -1,10 +1,13 @@
 //! Finds where bytes occurred before: a suffix array over all sources.
 //!
 //! Promises the longest match of a pattern, and among equally long ones the
-//! one nearest to where the last match leads. Knows nothing of segments or of
-//! what a match is worth.
+//! one nearest to where the last match leads. Sources that join later have a
+//! suffix array of their own. Knows nothing of segments or of what a match is
+//! worth.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
 
 use libsais::SuffixArrayConstruction;
 
@@ -23,7 +26,15 @@ pub(crate) struct Index<'a> {
     text: Cow<'a, [u8]>,
     /// Where each source ends in the text.
     ends: Vec<usize>,
-    /// Where the suffixes start, in the order of their bytes.
+    /// Of each part of the text that joined at once.
+    orders: Vec<Arc<Order>>,
+}
+
+/// The order of the suffixes of a part of the text, by itself.
+struct Order {
+    /// Where in the text.
+    place: Range<usize>,
+    /// Where the suffixes start in the part, in the order of their bytes.
     suffixes: Vec<i32>,
     /// Where in `suffixes` those begin that start with these two bytes or larger ones.
     buckets: Vec<u32>,
@@ -63,9 +74,29 @@ impl<'a> Index<'a> {
             Ok([only]) => only,
             Err(several) => Cow::Owned(several.concat()),
         };
-        let suffixes = if text.is_empty() { Vec::new() } else { sorted_suffixes(&text) };
-        let buckets = bucket_starts(&text);
-        Ok(Self { text, ends, suffixes, buckets })
+        let order = Arc::new(Order::of(&text, 0..text.len()));
+        Ok(Self { text, ends, orders: vec![order] })
+    }
+
+    /// This index, and behind its text that of `more` sources.
+    ///
+    /// `None` if these are more than one window holds.
+    pub(crate) fn with(&self, more: &[&[u8]]) -> Option<Index<'static>> {
+        let found = more.iter().fold(0usize, |sum, source| sum.saturating_add(source.len()));
+        if found > MAX_WINDOW_BYTES {
+            return None;
+        }
+        let start = self.text.len();
+        let mut text = Vec::with_capacity(start + found);
+        text.extend_from_slice(&self.text);
+        let mut ends = self.ends.clone();
+        for source in more {
+            text.extend_from_slice(source);
+            ends.push(text.len());
+        }
+        let mut orders = self.orders.clone();
+        orders.push(Arc::new(Order::of(&text, start..text.len())));
+        Some(Index { text: Cow::Owned(text), ends, orders })
     }
 
     /// The index of a few bytes.
@@ -86,7 +117,7 @@ impl<'a> Index<'a> {
     }
 
     /// Where `source` stands in the text.
-    pub(crate) fn span(&self, source: usize) -> std::ops::Range<usize> {
+    pub(crate) fn span(&self, source: usize) -> Range<usize> {
         let start = if source == 0 { 0 } else { self.ends[source - 1] };
         start..self.ends[source]
     }
@@ -94,9 +125,29 @@ impl<'a> Index<'a> {
     /// The longest match of the first bytes of `pattern`; of several, one near to `expected`.
     pub(crate) fn longest(&self, pattern: &[u8], expected: usize) -> Match {
         let pattern = &pattern[..pattern.len().min(COMPARED_BYTES)];
+        let mut best = Match::default();
+        for order in &self.orders {
+            let found = order.longest(&self.text, pattern, expected);
+            if found.len > best.len {
+                best = found;
+            }
+        }
+        best
+    }
+}
+
+impl Order {
+    fn of(text: &[u8], place: Range<usize>) -> Self {
+        let part = &text[place.clone()];
+        let suffixes = if part.is_empty() { Vec::new() } else { sorted_suffixes(part) };
+        Self { place, suffixes, buckets: bucket_starts(part) }
+    }
+
+    fn longest(&self, text: &[u8], pattern: &[u8], expected: usize) -> Match {
         let [first, second, ..] = *pattern else {
             return Match::default();
         };
+        let text = &text[self.place.clone()];
         let key = usize::from(first) << 8 | usize::from(second);
         let (mut low, mut high) = (self.buckets[key] as usize, self.buckets[key + 1] as usize);
         if low == high {
@@ -110,7 +161,7 @@ impl<'a> Index<'a> {
         while low < high {
             let middle = low.midpoint(high);
             let at = self.suffixes[middle] as usize;
-            let suffix = &self.text[at..];
+            let suffix = &text[at..];
             let common = common_bytes(suffix, pattern, low_common.min(high_common));
             if common > best.len {
                 best = Match { at, len: common };
@@ -127,22 +178,25 @@ impl<'a> Index<'a> {
                 high_common = common;
             }
         }
-        self.nearest(best, best_rank, start..end, expected)
+        let expected = expected.wrapping_sub(self.place.start);
+        let Match { at, len } = self.nearest(text, best, best_rank, start..end, expected);
+        Match { at: self.place.start + at, len }
     }
 
     /// Among the matches as long as `best`, which stands at `rank`, the one nearest to `expected`.
     fn nearest(
         &self,
+        text: &[u8],
         best: Match,
         rank: usize,
-        bucket: std::ops::Range<usize>,
+        bucket: Range<usize>,
         expected: usize,
     ) -> Match {
         if best.at == expected || best.len < 2 {
             return best;
         }
-        let matched = &self.text[best.at..best.at + best.len];
-        let equal = |&&at: &&i32| self.text[at as usize..].starts_with(matched);
+        let matched = &text[best.at..best.at + best.len];
+        let equal = |&&at: &&i32| text[at as usize..].starts_with(matched);
         let below = self.suffixes[bucket.start..rank].iter().rev().take(NEIGHBOURS);
         let above = self.suffixes[rank..bucket.end].iter().take(NEIGHBOURS);
         let candidates = below.take_while(equal).chain(above.take_while(equal));

@@ -23,6 +23,7 @@ mod gathered;
 mod go;
 mod image;
 mod index;
+mod kinship;
 mod labels;
 pub mod limits;
 mod literals;
@@ -42,7 +43,7 @@ pub mod varint;
 pub mod zones;
 
 pub use crate::apply::{ApplyError, apply};
-pub use crate::encode::{Delta, EncodeError, Encoder, Target};
+pub use crate::encode::{Delta, EncodeError, Encoder, Source, Target};
 pub use crate::format::{FormatError, Header, Mark, header};
 pub use crate::options::Options;
 pub use crate::read_at::ReadAt;

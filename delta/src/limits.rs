@@ -8,6 +8,10 @@
 /// The sources one delta may name.
 pub const MAX_SOURCES: usize = 16;
 
+/// How many deltas stand behind each other at most: one may read what another
+/// makes, and that one what a third makes from old bytes alone.
+pub const MAX_LEVEL: usize = 2;
+
 /// The bytes one delta may make.
 pub const MAX_TARGET_BYTES: u64 = 64 << 20;
 

@@ -5,7 +5,8 @@ mod edits;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use updraft_delta::{Delta, EncodeError, Encoder, Options, ReadAt, Target, apply, header};
+use updraft_delta::limits::MAX_LEVEL;
+use updraft_delta::{Delta, EncodeError, Encoder, Options, ReadAt, Source, Target, apply, header};
 
 use crate::edits::executable::{library, mac_library, windows_library};
 use crate::edits::{Random, edited, program, seeds};
@@ -20,8 +21,14 @@ fn deltas_of(olds: &[Vec<u8>], new: &[u8], ends: &[usize], options: &Options) ->
     let mut start = 0;
     for (delta, &end) in deltas.iter().zip(ends) {
         assert_eq!(header(&delta.object).unwrap().source_count, delta.sources.len());
-        let given = delta.sources.iter().map(|source| &olds[*source] as &dyn ReadAt);
-        let given: Vec<&dyn ReadAt> = given.collect();
+        let given = delta.sources.iter().map(|source| match *source {
+            Source::Old(old) => &olds[old][..],
+            Source::Made(piece) => {
+                &new[piece.checked_sub(1).map_or(0, |last| ends[last])..ends[piece]]
+            }
+        });
+        let given: Vec<&[u8]> = given.collect();
+        let given: Vec<&dyn ReadAt> = given.iter().map(|bytes| bytes as _).collect();
         let mut out = b"something from before".to_vec();
         apply(&delta.object, &given, (end - start) as u64, &mut out).unwrap();
         assert!(out == new[start..end], "piece {start}..{end}");
@@ -93,11 +100,37 @@ fn only_sources_that_are_read_are_named_and_never_more_than_16() {
     let mut random = Random(11);
     let olds: Vec<Vec<u8>> = (0..40).map(|_| random.bytes(4000, 255)).collect();
     let one = deltas_of(&olds, &olds[7], &[4000], &FAST);
-    assert_eq!(one[0].sources, [7]);
+    assert_eq!(one[0].sources, [Source::Old(7)]);
     let all = olds.concat();
     assert_eq!(deltas_of(&olds, &all, &[all.len()], &FAST)[0].sources.len(), 16);
     let none = deltas_of(&olds, &vec![9; 5000], &[5000], &FAST);
     assert!(none[0].sources.is_empty());
+}
+
+/// How many deltas stand behind this one, one behind the other.
+fn level(deltas: &[Delta], piece: usize) -> usize {
+    let read = deltas[piece].sources.iter().map(|source| match source {
+        Source::Old(_) => 0,
+        Source::Made(other) => 1 + level(deltas, *other),
+    });
+    read.max().unwrap_or(0)
+}
+
+#[test]
+fn what_several_pieces_have_anew_is_told_once() {
+    let mut random = Random(23);
+    let old = random.bytes(200_000, 60);
+    let first = [&old[..50_000], &random.bytes(50_000, 60), &old[50_000..]].concat();
+    let second = edited(&first, &mut random);
+    let third = edited(&second, &mut random);
+    let ends = [first.len(), first.len() + second.len(), first.len() + second.len() + third.len()];
+    let new = [first, second, third].concat();
+    let deltas = deltas_of(&[old], &new, &ends, &FAST);
+    let lens: Vec<usize> = deltas.iter().map(|delta| delta.object.len()).collect();
+    assert!(lens[0] > 30_000 && lens[1] < 4_000 && lens[2] < 8_000, "{lens:?}");
+    assert_eq!(level(&deltas, 0), 0);
+    assert_eq!(level(&deltas, 1), 1);
+    assert!((1..=MAX_LEVEL).contains(&level(&deltas, 2)));
 }
 
 #[test]

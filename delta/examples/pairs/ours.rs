@@ -1,11 +1,13 @@
 //! Our encoder and decoder, each as a process works with them.
 
+use std::env;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use updraft_delta::{Encoder, Options, ReadAt, Target};
+use updraft_delta::limits::MAX_LEVEL;
+use updraft_delta::{Encoder, Options, ReadAt, Source, Target};
 
 use crate::trees::PIECE_BYTES;
 
@@ -40,51 +42,117 @@ pub(crate) fn encode(dir: &Path) -> io::Result<()> {
         for (piece, delta) in deltas.iter().enumerate() {
             let name = format!("{piece:06}");
             fs::write(objects.join(&name), &delta.object)?;
-            let read: Vec<String> = delta.sources.iter().map(usize::to_string).collect();
+            let read = delta.sources.iter().map(|source| match source {
+                Source::Old(old) => format!("{old}"),
+                Source::Made(piece) => format!("+{piece}"),
+            });
+            let read: Vec<String> = read.collect();
             fs::write(sources.join(&name), read.join(" "))?;
         }
     }
     Ok(())
 }
 
-/// An old file that stays on the disk.
-struct OnDisk(File, u64);
+/// A run of a file that stays on the disk.
+struct OnDisk<'a> {
+    file: &'a File,
+    start: u64,
+    len: u64,
+}
 
-impl ReadAt for OnDisk {
+impl ReadAt for OnDisk<'_> {
     fn len(&self) -> u64 {
-        self.1
+        self.len
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(out, offset)
+        self.file.read_exact_at(out, self.start + offset)
     }
 }
 
-/// Makes `out/N` from `deltas/N/*` and `old/*`, piece by piece.
+/// A delta, what it reads, and where its piece goes.
+struct Step {
+    delta: PathBuf,
+    reads: Vec<Source>,
+    out: usize,
+    start: u64,
+    len: u64,
+}
+
+/// All deltas of `dir`, and the files that they make.
+fn steps(dir: &Path) -> io::Result<(Vec<Step>, Vec<File>)> {
+    fs::create_dir_all(dir.join("out"))?;
+    let (mut steps, mut files) = (Vec::new(), Vec::new());
+    for target in listed(&dir.join("deltas"))? {
+        let name = target.file_name().unwrap_or_default();
+        let out = dir.join("out").join(name);
+        files.push(File::options().create_new(true).read(true).write(true).open(out)?);
+        let mut start = 0;
+        for delta in listed(&target)? {
+            let read = dir.join("sources").join(name).join(delta.file_name().unwrap_or_default());
+            let read = fs::read_to_string(read)?;
+            let reads = read.split_whitespace().map(|source| {
+                let number = source.trim_start_matches('+').parse().map_err(io::Error::other)?;
+                let is_made = source.starts_with('+');
+                Ok(if is_made { Source::Made(number) } else { Source::Old(number) })
+            });
+            let reads = reads.collect::<io::Result<_>>()?;
+            let header = updraft_delta::header(&fs::read(&delta)?).map_err(io::Error::other)?;
+            let len = header.target_len;
+            steps.push(Step { delta, reads, out: files.len() - 1, start, len });
+            start += len;
+        }
+    }
+    Ok((steps, files))
+}
+
+/// Makes `out/N` from `deltas/N/*` and `old/*`, piece by piece, those that
+/// others are made from first.
 pub(crate) fn apply(dir: &Path) -> io::Result<()> {
     let open = |path: &PathBuf| {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
-        Ok(OnDisk(file, len))
+        Ok((file, len))
     };
-    let old: Vec<OnDisk> = listed(&dir.join("old"))?.iter().map(open).collect::<io::Result<_>>()?;
-    fs::create_dir_all(dir.join("out"))?;
+    let old: Vec<(File, u64)> =
+        listed(&dir.join("old"))?.iter().map(open).collect::<io::Result<_>>()?;
+    let (steps, files) = steps(dir)?;
+    let mut done = vec![false; steps.len()];
     let mut made = Vec::new();
-    for target in listed(&dir.join("deltas"))? {
-        let mut out = File::create(dir.join("out").join(target.file_name().unwrap_or_default()))?;
-        for path in listed(&target)? {
-            let delta = fs::read(&path)?;
-            let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
-            let read = dir.join("sources").join(name(&target)).join(name(&path));
-            let read = fs::read_to_string(read)?;
-            let read = read.split_whitespace().map(|source| source.parse::<usize>());
-            let given: Vec<&dyn ReadAt> = read
-                .map(|source| Ok(&old[source.map_err(io::Error::other)?] as _))
-                .collect::<io::Result<_>>()?;
-            updraft_delta::apply(&delta, &given, PIECE_BYTES as u64, &mut made)
+    for level in 0..=MAX_LEVEL {
+        for index in 0..steps.len() {
+            let Step { delta, reads, out, start, .. } = &steps[index];
+            let waits = |source: &Source| matches!(source, Source::Made(other) if !done[*other]);
+            if done[index] || reads.iter().any(waits) {
+                continue;
+            }
+            let given = reads.iter().map(|source| match source {
+                Source::Old(old_file) => {
+                    let (file, len) = &old[*old_file];
+                    OnDisk { file, start: 0, len: *len }
+                }
+                Source::Made(other) => {
+                    let Step { out, start, len, .. } = steps[*other];
+                    OnDisk { file: &files[out], start, len }
+                }
+            });
+            let given: Vec<OnDisk<'_>> = given.collect();
+            let given: Vec<&dyn ReadAt> = given.iter().map(|source| source as _).collect();
+            updraft_delta::apply(&fs::read(delta)?, &given, PIECE_BYTES as u64, &mut made)
                 .map_err(io::Error::other)?;
-            out.write_all(&made)?;
+            files[*out].write_all_at(&made, *start)?;
+            done[index] = true;
+        }
+        if env::var_os("PAIRS_LEVELS").is_some() {
+            eprintln!(
+                "level {level}: {} of {}",
+                done.iter().filter(|done| **done).count(),
+                done.len()
+            );
         }
     }
-    Ok(())
+    if done.iter().all(|done| *done) {
+        return Ok(());
+    }
+    Err(io::Error::other("deltas are made from each other"))
 }
