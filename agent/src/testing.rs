@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use delta::encode::{Delta, Encoder, Target};
+use delta::encode::{Delta, Encoder, Source, Target};
 use manifest::admission::credential::Role;
 use manifest::admission::issuer::{IssuerStatement, SignedIssuer};
 use manifest::admission::limits::{CREDENTIAL_LIFE, ISSUER_LIFE};
@@ -17,7 +17,7 @@ use manifest::release::changes::Changes;
 use manifest::release::layout::Shape;
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::{
-    DeltaRow, OpenedFile, OpenedFiles, PatchManifest, PatchSource, patch_layout,
+    DeltaRow, DeltaSource, OpenedFile, OpenedFiles, PatchManifest, PatchSource, patch_layout,
 };
 use manifest::trust::author::keyring::Keyring;
 use manifest::trust::author::lifetimes::Lifetimes;
@@ -291,12 +291,16 @@ impl Vendor {
             recipes_len: recipes.len() as u64,
         });
         targets.extend(opened.iter().map(|_| recipes.clone()));
+        let source = |source: &Source| match *source {
+            Source::Old(at) => DeltaSource::Old(u32::try_from(at).unwrap()),
+            Source::Made(_) => unreachable!("each piece is made by itself"),
+        };
         let deltas = targets.iter().map(|target| {
             let delta = self.delta(&old_refs, target, &[target.len()]).remove(0);
             DeltaRow {
                 object: ContentId::of(&delta.object),
                 len: u32::try_from(delta.object.len()).unwrap(),
-                sources: delta.sources.iter().map(|at| u32::try_from(*at).unwrap()).collect(),
+                sources: delta.sources.iter().map(source).collect(),
             }
         });
         let deltas = deltas.collect();

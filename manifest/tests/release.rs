@@ -6,10 +6,11 @@ use updraft_manifest::content::ContentId;
 use updraft_manifest::release::changes::Changes;
 use updraft_manifest::release::layout::{Layout, Shape};
 use updraft_manifest::release::limits::PIECE_BYTES;
-use updraft_manifest::release::link::Link;
+use updraft_manifest::release::link::{DeltaStep, Link, StepSource};
 use updraft_manifest::release::manifest::{About, ManifestError, Probe, ReleaseManifest};
 use updraft_manifest::release::patch::{
-    DeltaRow, OpenedFile, OpenedFiles, PatchError, PatchManifest, PatchSource, patch_layout,
+    DeltaRow, DeltaSource, OpenedFile, OpenedFiles, PatchError, PatchManifest, PatchSource,
+    patch_layout,
 };
 use updraft_manifest::release::plan::{Base, Hop, Plan, rows_with_bytes};
 use updraft_manifest::release::tree::{Entry, Kind, Tree};
@@ -149,11 +150,20 @@ fn patch(
     if !opened.is_empty() {
         made.extend(recipes.chunks(PIECE_BYTES as usize).map(<[u8]>::to_vec));
     }
+    let (recipes_from, count) = (shapes.len(), made.len());
     let deltas = made.into_iter().enumerate().map(|(index, bytes)| {
         let object = ContentId::of(&bytes);
         let len = bytes.len() as u32;
         objects.insert(object, bytes);
-        let reads = if sources.is_empty() { vec![] } else { vec![(index % sources.len()) as u32] };
+        // Every fifth is made from the one behind it, and that from the next.
+        let behind = (index + 1) as u32;
+        let reads = match index % 5 {
+            1 | 2 if behind as usize != recipes_from && (behind as usize) < count => {
+                vec![DeltaSource::Made(behind)]
+            }
+            _ if sources.is_empty() => vec![],
+            _ => vec![DeltaSource::Old((index % sources.len()) as u32)],
+        };
         DeltaRow { object, len, sources: reads }
     });
     let deltas = deltas.collect();
@@ -183,10 +193,16 @@ fn follow(
     for copy in &link.copies {
         made.insert(path(to, copy.to), there[&path(from, copy.from)].clone());
     }
-    for step in link.all_deltas() {
+    let steps: Vec<&DeltaStep> = link.all_deltas().collect();
+    for step in &steps {
         assert_eq!(objects[&step.object.id].len(), step.len as usize);
-        for row in step.sources.iter().flat_map(|source| &source.rows) {
+        for row in step.old().flat_map(|source| &source.rows) {
             assert!(there.contains_key(&path(from, *row)), "it reads what is not there");
+        }
+        for source in &step.sources {
+            if let StepSource::Made(other) = source {
+                assert!(steps[*other].is_read && steps[*other].level < step.level);
+            }
         }
         for (at, part) in &step.writes {
             let size = to.tree().entries()[part.row as usize].file().unwrap().0;
@@ -442,6 +458,53 @@ fn a_patch_of_other_releases_is_refused() {
     let files = vec![OpenedFile { row: 0, view_len: 7 }];
     stray.opened = Some(OpenedFiles { codec: 1, files, recipes, recipes_len: 3 });
     assert!(matches!(refused(&old, &stray), PatchError::BadView { row: 0 }));
+}
+
+#[test]
+fn deltas_that_are_made_from_each_other_are_refused() {
+    let made = |reads: &[&[u32]]| {
+        let deltas = reads.iter().map(|reads| DeltaRow {
+            object: ContentId::of(b"delta"),
+            len: 5,
+            sources: reads.iter().map(|delta| DeltaSource::Made(*delta)).collect(),
+        });
+        let [base, release] = [b"base", b"next"].map(|name| ContentId::of(name));
+        let (sources, deltas) = (Vec::new(), deltas.collect());
+        let patch = PatchManifest { base, release, sources, opened: None, deltas };
+        PatchManifest::decode(&patch.encode()).map(|read| assert_eq!(read, patch))
+    };
+    assert_eq!(made(&[&[], &[0], &[0, 1], &[1]]), Ok(()));
+    assert_eq!(made(&[&[1, 2], &[2], &[]]), Ok(()));
+    assert_eq!(made(&[&[0]]), Err(PatchError::Level { delta: 0 }));
+    assert_eq!(made(&[&[1], &[0]]), Err(PatchError::Level { delta: 0 }));
+    assert_eq!(made(&[&[], &[0], &[1], &[2]]), Err(PatchError::Level { delta: 3 }));
+    let missing = made(&[&[], &[2]]).unwrap_err().to_string();
+    assert!(missing.contains("has 0 sources and 2 deltas"), "{missing}");
+}
+
+#[test]
+fn recipes_and_files_are_not_made_from_each_other() {
+    let files = some_files(&mut Random(1));
+    let old = release(&files, 1);
+    let edits = (2..100).find_map(|seed| {
+        let newer = edited(&files, &mut Random(seed));
+        let new = release(&newer, 2);
+        let (patch, _) = patch(&old, &new, &newer);
+        (patch.opened.is_some() && patch.deltas.len() > 4).then_some((new, patch))
+    });
+    let (new, patch) = edits.unwrap();
+    let last = patch.deltas.len() - 1;
+    let refused = |delta: usize, reads: usize| {
+        let mut patch = patch.clone();
+        patch.deltas.iter_mut().for_each(|delta| delta.sources.clear());
+        patch.deltas[delta].sources = vec![DeltaSource::Made(reads as u32)];
+        let changes = Changes::between(old.tree(), new.tree());
+        patch.fit((&old.id(), &old), (&new.id(), &new), &changes).map(|_| ())
+    };
+    assert_eq!(refused(0, last), Err(PatchError::Apart { delta: 0 }));
+    assert_eq!(refused(last, 0), Err(PatchError::Apart { delta: last }));
+    assert_eq!(refused(1, 0), Ok(()));
+    assert_eq!(refused(last, last - 1), Ok(()));
 }
 
 #[test]

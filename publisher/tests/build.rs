@@ -8,6 +8,7 @@ use std::path::Path;
 use manifest::content::ContentId;
 use manifest::name::ReleaseNumber;
 use manifest::release::manifest::{About, ReleaseManifest};
+use manifest::release::patch::{DeltaRow, DeltaSource};
 use store::repository::Repository;
 use store::steps::Steps;
 use updraft_publisher::build::deltas::{PutPatch, put_patch};
@@ -67,7 +68,11 @@ fn edited(files: &Files, random: &mut Random) -> Files {
         }
         new.insert(path, bytes);
     }
-    new.insert("d9/new".to_owned(), random.text(700_000));
+    let added = random.text(700_000);
+    let mut resembling = added.clone();
+    resembling.splice(300_000..300_000, random.text(9_000));
+    new.insert("d9/new".to_owned(), added);
+    new.insert("d8/resembling".to_owned(), resembling);
     new
 }
 
@@ -142,6 +147,42 @@ fn a_tree_is_rebuilt_from_the_older_one_and_the_patch() {
         rebuild(&at("old"), base, next, &put.manifest, &repository, &at("made")).unwrap();
         compare(&at("new"), &at("made")).unwrap();
     }
+}
+
+#[test]
+fn what_several_new_files_have_is_told_once() {
+    let mut random = Random(5);
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let before = Files::from([("text".to_owned(), random.text(400_000))]);
+    let mut after = before.clone();
+    let added = random.text(1_500_000);
+    let mut resembling = added.clone();
+    resembling.splice(300_000..300_000, random.text(20_000));
+    let mut third = resembling.clone();
+    third.splice(1_200_000..1_200_000, random.text(20_000));
+    let all = [("a/added", added), ("b/resembling", resembling), ("c/third", third)];
+    after.extend(all.map(|(path, bytes)| (path.to_owned(), bytes)));
+    for (name, files) in [("old", &before), ("new", &after)] {
+        fs::create_dir(at(name)).unwrap();
+        fs::create_dir(at(name).join("d0")).unwrap();
+        write(&at(name), files);
+    }
+    let repository = repository(&at("repository"));
+    let (_, old) = release(&at("old"), 1, &repository);
+    let (source, new) = release(&at("new"), 2, &repository);
+    let put = patch(&old, (&source, &new), &repository);
+    let reads_made =
+        |row: &DeltaRow| row.sources.iter().any(|source| matches!(source, DeltaSource::Made(_)));
+    let (told, made) = put.manifest.deltas.split_at(2);
+    assert!(made.len() == 4 && made.iter().all(reads_made), "{put:?}");
+    let bytes = |rows: &[DeltaRow]| rows.iter().map(|row| row.len).sum::<u32>();
+    assert!(bytes(made) * 10 < bytes(told), "{} and {}", bytes(made), bytes(told));
+
+    fs::create_dir(at("made")).unwrap();
+    let (base, next) = ((old.id(), &old), (new.id(), &new));
+    rebuild(&at("old"), base, next, &put.manifest, &repository, &at("made")).unwrap();
+    compare(&at("new"), &at("made")).unwrap();
 }
 
 #[test]

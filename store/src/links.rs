@@ -3,7 +3,8 @@
 //!
 //! Deltas are verified before they are decoded, their result after it; a file
 //! that is closed is compared with its hash before it is given away. Files of
-//! releases between, and all views, lie in a [`Scratch`].
+//! releases between, all views, and the pieces that others are made from lie
+//! in a [`Scratch`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use container::{CloseError, RecipeError};
 use delta::read_at::ReadAt;
 use manifest::content::ContentId;
-use manifest::release::limits::PIECE_BYTES;
-use manifest::release::link::{DeltaStep, Link, ViewSteps};
+use manifest::release::limits::{DELTA_LEVELS, PIECE_BYTES};
+use manifest::release::link::{DeltaStep, Link, StepSource, ViewSteps};
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::PatchSource;
 use manifest::release::plan::Plan;
@@ -172,6 +173,8 @@ struct Way<'a> {
 
 /// What a link makes on the way to its files.
 struct Views {
+    /// Pieces that others are made from, by the steps that make them.
+    pieces: HashMap<usize, Region>,
     /// Of files that are read, by row.
     read: HashMap<u32, Region>,
     /// Of files that are made, by row.
@@ -216,7 +219,11 @@ impl Way<'_> {
     fn follow<E: From<LinkError> + Send>(&self, sink: &dyn Sink<E>) -> Result<(), E> {
         let views = self.views().map_err(E::from)?;
         let steps: Vec<(usize, &DeltaStep)> = self.link.all_deltas().enumerate().collect();
-        each(self.threads, &steps, |(index, step)| self.apply(*index, step, &views, sink))?;
+        // Whatever is read was made before.
+        for level in 0..=DELTA_LEVELS {
+            let here: Vec<_> = steps.iter().filter(|(_, step)| step.level == level).collect();
+            each(self.threads, &here, |(index, step)| self.apply(*index, step, &views, sink))?;
+        }
         for copy in &self.link.copies {
             match self.place(copy.from) {
                 Some(Place::Base(row)) => sink.copy(copy.to, row)?,
@@ -243,7 +250,7 @@ impl Way<'_> {
     /// Opens the files that are read as views, one at a time.
     fn views(&self) -> Result<Views, LinkError> {
         let mut read = HashMap::new();
-        for source in self.link.all_deltas().flat_map(|step| &step.sources) {
+        for source in self.link.all_deltas().flat_map(DeltaStep::old) {
             for (row, expected) in source.rows.iter().zip(source.views.iter().flatten()) {
                 if read.contains_key(row) {
                     continue;
@@ -268,7 +275,10 @@ impl Way<'_> {
         let made = files.map(|(row, len)| (row, self.scratch.reserve(len))).collect();
         let recipes = steps.into_iter().flat_map(|views| &views.recipe_deltas);
         let recipes_len = recipes.map(|step| u64::from(step.len)).sum();
-        Ok(Views { read, made, recipes: self.scratch.reserve(recipes_len) })
+        let pieces = self.link.all_deltas().enumerate().filter(|(_, step)| step.is_read);
+        let pieces = pieces.map(|(index, step)| (index, self.scratch.reserve(u64::from(step.len))));
+        let pieces = pieces.collect();
+        Ok(Views { pieces, read, made, recipes: self.scratch.reserve(recipes_len) })
     }
 
     /// All bytes of a file that is to be opened.
@@ -322,8 +332,15 @@ impl Way<'_> {
         let id = step.object.id;
         let object = (self.object)(id).map_err(LinkError::Disk)?;
         let object = object.ok_or(LinkError::Missing { id })?;
-        let joined: Option<Vec<_>> =
-            step.sources.iter().map(|source| self.joined(source, &views.read)).collect();
+        let joined = step.sources.iter().map(|source| match source {
+            StepSource::Old(source) => self.joined(source, &views.read),
+            StepSource::Made(step) => {
+                let mut joined = Joined::default();
+                joined.push(Box::new(self.scratch.reader(*views.pieces.get(step)?)));
+                Some(joined)
+            }
+        });
+        let joined: Option<Vec<_>> = joined.collect();
         let joined = joined.ok_or(LinkError::Source { id })?;
         let sources: Vec<&dyn ReadAt> = joined.iter().map(|one| one as &dyn ReadAt).collect();
         let mut out = Vec::new();
@@ -331,6 +348,9 @@ impl Way<'_> {
             .map_err(|source| LinkError::Delta { id, source })?;
         if out.len() != step.len as usize {
             return Err(LinkError::Length { id, expected: step.len, found: out.len() }.into());
+        }
+        if let Some(region) = views.pieces.get(&index) {
+            self.scratch.write(*region, 0, &out).map_err(LinkError::Scratch)?;
         }
         for (at, part) in &step.writes {
             let start = *at as usize;

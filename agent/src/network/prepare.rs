@@ -46,7 +46,7 @@ impl Prepared {
     /// The room that views and files of releases between take for a while, at
     /// most.
     fn scratch_bytes(&self) -> u64 {
-        let views = self.plan.links.iter().map(Link::view_bytes);
+        let views = self.plan.links.iter().map(Link::scratch_bytes);
         let between = self.between.iter().map(|manifest| manifest.tree().total_bytes());
         views.chain(between).fold(0, u64::saturating_add)
     }

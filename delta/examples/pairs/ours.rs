@@ -1,6 +1,5 @@
 //! Our encoder and decoder, each as a process works with them.
 
-use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -119,7 +118,7 @@ pub(crate) fn apply(dir: &Path) -> io::Result<()> {
     let (steps, files) = steps(dir)?;
     let mut done = vec![false; steps.len()];
     let mut made = Vec::new();
-    for level in 0..=MAX_LEVEL {
+    for _ in 0..=MAX_LEVEL {
         for index in 0..steps.len() {
             let Step { delta, reads, out, start, .. } = &steps[index];
             let waits = |source: &Source| matches!(source, Source::Made(other) if !done[*other]);
@@ -142,13 +141,6 @@ pub(crate) fn apply(dir: &Path) -> io::Result<()> {
                 .map_err(io::Error::other)?;
             files[*out].write_all_at(&made, *start)?;
             done[index] = true;
-        }
-        if env::var_os("PAIRS_LEVELS").is_some() {
-            eprintln!(
-                "level {level}: {} of {}",
-                done.iter().filter(|done| **done).count(),
-                done.len()
-            );
         }
     }
     if done.iter().all(|done| *done) {

@@ -39,6 +39,9 @@ pub const PATCH_SOURCES: usize = 65_536;
 /// Sources that one delta may read.
 pub const DELTA_SOURCES: usize = 16;
 
+/// Deltas that may stand behind one, each made from what the next one makes.
+pub const DELTA_LEVELS: usize = 2;
+
 /// Bytes of one delta object: a piece as it is, and room for its header.
 pub const DELTA_BYTES: u32 = PIECE_BYTES + 64 * 1024;
 

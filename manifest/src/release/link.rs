@@ -3,7 +3,8 @@
 //! First it is asked what a patch can make of the files that are there to be
 //! read, then what it has to make. A plan of several patches asks the first
 //! forwards and the second backwards, so that of the releases between no byte
-//! is fetched or made that nobody needs.
+//! is fetched or made that nobody needs. What a delta makes may be what others
+//! read: then it is made for their sake, and they are made later.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -12,7 +13,7 @@ use crate::release::changes::Changes;
 use crate::release::layout::{Part, Shape};
 use crate::release::manifest::ReleaseManifest;
 use crate::release::patch::{
-    DeltaRow, Fitted, OpenedFile, OpenedFiles, PatchError, PatchManifest, PatchSource,
+    DeltaSource, Fitted, OpenedFile, OpenedFiles, PatchError, PatchManifest, PatchSource,
 };
 use crate::release::plan::{Copy, Wanted};
 
@@ -21,13 +22,37 @@ use crate::release::plan::{Copy, Wanted};
 pub struct DeltaStep {
     /// The delta object.
     pub object: Wanted,
-    /// For each source of the delta, what it reads of where the link begins.
-    pub sources: Vec<PatchSource>,
+    /// For each source of the delta, what it is.
+    pub sources: Vec<StepSource>,
+    /// How many steps stand behind it, one behind the other: those whose
+    /// pieces it reads are on lower levels.
+    pub level: usize,
+    /// Whether others read what it makes.
+    pub is_read: bool,
     /// How many bytes it makes.
     pub len: u32,
     /// Which of them are needed: (offset in what it makes, run of a file, or
     /// of its view if that is made).
     pub writes: Vec<(u32, Part)>,
+}
+
+/// What a step reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepSource {
+    /// Files of where the link begins.
+    Old(PatchSource),
+    /// What that of all steps of the link makes.
+    Made(usize),
+}
+
+impl DeltaStep {
+    /// What it reads of where the link begins.
+    pub fn old(&self) -> impl Iterator<Item = &PatchSource> {
+        self.sources.iter().filter_map(|source| match source {
+            StepSource::Old(source) => Some(source),
+            StepSource::Made(_) => None,
+        })
+    }
 }
 
 /// Files that are made as views and closed then.
@@ -72,10 +97,13 @@ impl Link {
         Some(views.view_lens[file.0])
     }
 
-    /// The room that its views take while it is followed, in bytes.
+    /// The room that its views take while it is followed, and the pieces that
+    /// others are made from, in bytes.
     #[must_use]
-    pub fn view_bytes(&self) -> u64 {
-        let read = self.all_deltas().flat_map(|step| &step.sources);
+    pub fn scratch_bytes(&self) -> u64 {
+        let kept = self.all_deltas().filter(|step| step.is_read);
+        let kept: u64 = kept.map(|step| u64::from(step.len)).sum();
+        let read = self.all_deltas().flat_map(DeltaStep::old);
         let read: HashMap<u32, u64> = read
             .flat_map(|source| {
                 source.rows.iter().copied().zip(source.views.iter().flatten().copied())
@@ -83,12 +111,12 @@ impl Link {
             .collect();
         let made = self.views.iter().flat_map(|views| &views.files);
         let made = made.map(|(index, _)| self.views.as_ref().map_or(0, |v| v.view_lens[*index]));
-        read.values().sum::<u64>() + made.sum::<u64>()
+        kept + read.values().sum::<u64>() + made.sum::<u64>()
     }
 
     /// The rows it reads of where it begins.
     pub(crate) fn reads(&self) -> BTreeSet<u32> {
-        let sources = self.all_deltas().flat_map(|step| &step.sources);
+        let sources = self.all_deltas().flat_map(DeltaStep::old);
         let rows = sources.flat_map(|source| source.rows.iter().copied());
         rows.chain(self.copies.iter().map(|copy| copy.from)).collect()
     }
@@ -99,7 +127,7 @@ pub(crate) struct Able<'a> {
     patch: &'a PatchManifest,
     fitted: Fitted<'a>,
     pub(crate) changes: Changes,
-    /// For each of `fitted.made`: whether all that it reads is there.
+    /// For each delta: whether all that it reads is there or can be made.
     able: Vec<bool>,
     /// Whether views can be closed: their codec is known, their recipes are had.
     closes: bool,
@@ -122,22 +150,25 @@ impl<'a> Able<'a> {
     ) -> Result<Self, PatchError> {
         let changes = Changes::between(from.1.tree(), to.1.tree());
         let fitted = patch.fit(from, to, &changes)?;
-        let readable = |delta: &DeltaRow| {
-            let sources = delta.sources.iter().map(|source| &patch.sources[*source as usize]);
-            sources.flat_map(|source| &source.rows).all(|row| usable(*row))
-        };
-        let able: Vec<bool> = fitted.made.iter().map(|(delta, _)| readable(delta)).collect();
+        let mut able = vec![false; fitted.deltas.len()];
+        for index in by_level(&fitted) {
+            let delta = &fitted.deltas[index];
+            let mut rows = delta.old().flat_map(|source| &patch.sources[source].rows);
+            able[index] = rows.all(|row| usable(*row)) && delta.made().all(|read| able[read]);
+        }
+        let (able_made, able_recipes) = able.split_at(fitted.shapes.len());
         let mut views = HashSet::new();
         let mut closes_any = false;
-        if let Some(opened) = patch.opened.as_ref().filter(|_| fitted.recipes.iter().all(readable))
+        if let Some(opened) =
+            patch.opened.as_ref().filter(|_| able_recipes.iter().all(|able| *able))
         {
             closes_any = true;
             let content = |row: u32| to.1.tree().entries()[row as usize].file();
             views.extend(opened.files.iter().map(|file| file.row).filter(|row| {
                 content(*row).is_some_and(|(_, content)| closes(opened.codec, &content))
             }));
-            let broken = fitted.made.iter().zip(&able).filter(|(_, able)| !**able);
-            for part in broken.flat_map(|((_, shape), _)| &shape.parts) {
+            let broken = fitted.shapes.iter().zip(able_made).filter(|(_, able)| !**able);
+            for part in broken.flat_map(|(shape, _)| &shape.parts) {
                 views.remove(&part.row);
             }
         }
@@ -162,7 +193,7 @@ impl<'a> Able<'a> {
         let kept = self.changes.kept.iter().filter(|(_, from)| usable(*from));
         let mut rows: HashSet<u32> = kept.map(|(to, _)| *to).collect();
         rows.extend(&self.changes.missing);
-        for (index, (_, shape)) in self.fitted.made.iter().enumerate() {
+        for (index, shape) in self.fitted.shapes.iter().enumerate() {
             for part in shape.parts.iter().filter(|part| !self.makes(index, part)) {
                 rows.remove(&part.row);
             }
@@ -174,7 +205,7 @@ impl<'a> Able<'a> {
     /// where these are opened.
     pub(crate) fn lacking(&self) -> Lacking {
         let mut lacking = Lacking::default();
-        for (index, (_, shape)) in self.fitted.made.iter().enumerate() {
+        for (index, shape) in self.fitted.shapes.iter().enumerate() {
             for part in shape.parts.iter().filter(|part| !self.makes(index, part)) {
                 if self.is_opened(part.row) {
                     lacking.files.insert(part.row);
@@ -191,20 +222,45 @@ impl<'a> Able<'a> {
     pub(crate) fn link(&self, needed: &dyn Fn(u32) -> bool, usable: &dyn Fn(u32) -> bool) -> Link {
         let kept = self.changes.kept.iter().filter(|(to, from)| needed(*to) && usable(*from));
         let copies = kept.map(|&(to, from)| Copy { to, from }).collect();
-        let mut deltas = Vec::new();
-        for (index, (delta, shape)) in self.fitted.made.iter().enumerate() {
-            let wanted = |part: &Part| needed(part.row) && self.makes(index, part);
-            let writes = writes(shape, wanted);
-            if !writes.is_empty() {
-                deltas.push(self.step(delta, shape.len, writes));
+        let shapes = self.fitted.shapes.iter().enumerate();
+        let mut writes: Vec<Vec<(u32, Part)>> = shapes
+            .map(|(index, shape)| writes(shape, |part| needed(part.row) && self.makes(index, part)))
+            .collect();
+        // Highest levels first: what is read by what is made is made, too.
+        let mut is_made: Vec<bool> = writes.iter().map(|writes| !writes.is_empty()).collect();
+        let mut is_read = vec![false; self.fitted.deltas.len()];
+        for index in by_level(&self.fitted).into_iter().rev() {
+            if is_made.get(index).copied().unwrap_or(true) {
+                for read in self.fitted.deltas[index].made() {
+                    is_read[read] = true;
+                    is_made.get_mut(read).into_iter().for_each(|is_made| *is_made = true);
+                }
             }
         }
+        let mut numbers = Vec::with_capacity(is_read.len());
+        let mut next = 0;
+        for index in 0..is_read.len() {
+            numbers.push(next);
+            next += usize::from(is_made.get(index).copied().unwrap_or(true));
+        }
+        let step = |index: usize, len: u32, writes| {
+            self.step(index, len, writes, is_read[index], &numbers)
+        };
+        let made = self.fitted.shapes.iter().enumerate().filter(|(index, _)| is_made[*index]);
+        let deltas =
+            made.map(|(index, shape)| step(index, shape.len, std::mem::take(&mut writes[index])));
+        let deltas = deltas.collect();
         let views = self.patch.opened.as_ref().filter(|_| self.closes);
-        let views = views.and_then(|opened| self.view_steps(opened, needed));
+        let views = views.and_then(|opened| self.view_steps(opened, needed, &step));
         Link { copies, deltas, views }
     }
 
-    fn view_steps(&self, opened: &OpenedFiles, needed: &dyn Fn(u32) -> bool) -> Option<ViewSteps> {
+    fn view_steps(
+        &self,
+        opened: &OpenedFiles,
+        needed: &dyn Fn(u32) -> bool,
+        step: &dyn Fn(usize, u32, Vec<(u32, Part)>) -> DeltaStep,
+    ) -> Option<ViewSteps> {
         let rows = opened.files.iter().map(|file| file.row).enumerate();
         let files: Vec<(usize, u32)> =
             rows.filter(|(_, row)| needed(*row) && self.views.contains(row)).collect();
@@ -212,10 +268,11 @@ impl<'a> Able<'a> {
             return None;
         }
         let mut left = opened.recipes_len;
-        let recipe_deltas = self.fitted.recipes.iter().map(|delta| {
+        let recipes = self.fitted.shapes.len()..self.fitted.deltas.len();
+        let recipe_deltas = recipes.map(|index| {
             let len = left.min(u64::from(crate::release::limits::PIECE_BYTES));
             left -= len;
-            self.step(delta, u32::try_from(len).expect("a piece is at most 1 MiB"), Vec::new())
+            step(index, u32::try_from(len).expect("a piece is at most 1 MiB"), Vec::new())
         });
         Some(ViewSteps {
             codec: opened.codec,
@@ -226,15 +283,38 @@ impl<'a> Able<'a> {
         })
     }
 
-    fn step(&self, delta: &DeltaRow, len: u32, writes: Vec<(u32, Part)>) -> DeltaStep {
-        let sources = delta.sources.iter().map(|source| &self.patch.sources[*source as usize]);
+    /// The step of one delta; `numbers` are those of all of the link's steps.
+    fn step(
+        &self,
+        index: usize,
+        len: u32,
+        writes: Vec<(u32, Part)>,
+        is_read: bool,
+        numbers: &[usize],
+    ) -> DeltaStep {
+        let delta = &self.fitted.deltas[index];
+        let sources = delta.sources.iter().map(|source| match *source {
+            DeltaSource::Old(source) => {
+                StepSource::Old(self.patch.sources[source as usize].clone())
+            }
+            DeltaSource::Made(delta) => StepSource::Made(numbers[delta as usize]),
+        });
         DeltaStep {
             object: Wanted { id: delta.object, len: u64::from(delta.len) },
-            sources: sources.cloned().collect(),
+            sources: sources.collect(),
+            level: self.fitted.levels[index],
+            is_read,
             len,
             writes,
         }
     }
+}
+
+/// Deltas in an order in which each stands behind those that it reads.
+fn by_level(fitted: &Fitted<'_>) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..fitted.levels.len()).collect();
+    order.sort_by_key(|index| fitted.levels[*index]);
+    order
 }
 
 /// What a patch cannot make.

@@ -9,14 +9,14 @@ use crate::release::changes::Changes;
 use crate::release::codec::{CodecError, Reader, Writer};
 use crate::release::layout::{Layout, Shape};
 use crate::release::limits::{
-    DELTA_BYTES, DELTA_SOURCES, ENTRIES, MANIFEST_BYTES, OPENED_FILES, PATCH_SOURCES, PIECE_BYTES,
-    RECIPES_BYTES, VIEW_BYTES,
+    DELTA_BYTES, DELTA_LEVELS, DELTA_SOURCES, ENTRIES, MANIFEST_BYTES, OPENED_FILES, PATCH_SOURCES,
+    PIECE_BYTES, RECIPES_BYTES, VIEW_BYTES,
 };
 use crate::release::manifest::{ReleaseManifest, read_magic};
 use crate::release::tree::Entry;
 
-/// The first bytes of a patch manifest, version 2.
-const MAGIC: &[u8; 8] = b"UDpatch\x02";
+/// The first bytes of a patch manifest, version 3.
+const MAGIC: &[u8; 8] = b"UDpatch\x03";
 
 /// Old bytes that deltas read: files of the base, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,8 +56,35 @@ pub struct DeltaRow {
     pub object: ContentId,
     /// Its length in bytes.
     pub len: u32,
-    /// The sources it reads, in the order in which it names them; at most 16.
-    pub sources: Vec<u32>,
+    /// What it reads, in this order; at most 16.
+    pub sources: Vec<DeltaSource>,
+}
+
+impl DeltaRow {
+    /// The sources of the patch that it reads.
+    pub(crate) fn old(&self) -> impl Iterator<Item = usize> {
+        self.sources.iter().filter_map(|source| match source {
+            DeltaSource::Old(source) => Some(*source as usize),
+            DeltaSource::Made(_) => None,
+        })
+    }
+
+    /// The deltas whose pieces it reads.
+    pub(crate) fn made(&self) -> impl Iterator<Item = usize> {
+        self.sources.iter().filter_map(|source| match source {
+            DeltaSource::Old(_) => None,
+            DeltaSource::Made(delta) => Some(*delta as usize),
+        })
+    }
+}
+
+/// What a delta reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeltaSource {
+    /// The source of the patch with this index.
+    Old(u32),
+    /// What the patch's delta with this index makes.
+    Made(u32),
 }
 
 /// A patch, as read; [`PatchManifest::fit`] checks it against its two ends.
@@ -72,17 +99,21 @@ pub struct PatchManifest {
     /// The files that are made as views, if there are any.
     pub opened: Option<OpenedFiles>,
     /// One delta for each piece of [`patch_layout`], and then for each piece
-    /// of the recipes.
+    /// of the recipes. Those of recipes read none of the others, nor they
+    /// them.
     pub deltas: Vec<DeltaRow>,
 }
 
 /// A patch that leads from its base to its release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fitted<'a> {
-    /// What its deltas make of the release, in their order.
-    pub made: Vec<(&'a DeltaRow, Shape)>,
-    /// What makes the recipes, in their order.
-    pub recipes: &'a [DeltaRow],
+    /// All of its deltas.
+    pub deltas: &'a [DeltaRow],
+    /// For each of them: how many stand behind it, one behind the other.
+    pub levels: Vec<usize>,
+    /// What the first of them make of the release, in their order; what
+    /// follows makes the recipes.
+    pub shapes: Vec<Shape>,
 }
 
 /// A patch manifest that is not to be used.
@@ -122,6 +153,20 @@ pub enum PatchError {
         source_index: usize,
         /// The row it names.
         row: u32,
+    },
+    /// A delta that stands behind itself, or behind too many others.
+    #[error(
+        "the patch's delta {delta} is made from its own piece, or by more than {DELTA_LEVELS} steps"
+    )]
+    Level {
+        /// Which delta.
+        delta: usize,
+    },
+    /// A delta of a file that reads a piece of the recipes, or the other way.
+    #[error("the patch's delta {delta} reads what is kept apart from it: recipes or files")]
+    Apart {
+        /// Which delta.
+        delta: usize,
     },
     /// A view of what the patch does not make.
     #[error("the patch opens row {row}, which is no file that the base lacks")]
@@ -173,7 +218,10 @@ impl PatchManifest {
             out.varint(u64::from(delta.len));
             out.count(delta.sources.len());
             for source in &delta.sources {
-                out.varint(u64::from(*source));
+                out.varint(match source {
+                    DeltaSource::Old(source) => u64::from(*source),
+                    DeltaSource::Made(delta) => self.sources.len() as u64 + u64::from(*delta),
+                });
             }
         }
         for delta in &self.deltas {
@@ -207,21 +255,16 @@ impl PatchManifest {
             sources.push(read_source(&mut input)?);
         }
         let opened = read_opened(&mut input)?;
-        let known = u32::try_from(count).expect("it is within a small bound");
+        let known = count as u64;
         // A length, a count and an id: at least 34 bytes each.
         let count = input.count(usize::MAX, 34, "the number of deltas")?;
-        let mut deltas = Vec::with_capacity(count);
+        let mut deltas: Vec<DeltaRow> = Vec::with_capacity(count);
         for _ in 0..count {
             let len = input.bounded_u32(DELTA_BYTES, "a delta's length")?;
             let reads = input.count(DELTA_SOURCES, 1, "a delta's number of sources")?;
             let mut read = Vec::with_capacity(reads);
             for _ in 0..reads {
-                let source = input.varint("a delta's source")?;
-                let source = u32::try_from(source).ok().filter(|source| *source < known);
-                read.push(source.ok_or_else(|| CodecError::Invalid {
-                    what: "a delta's source",
-                    why: format!("the patch defines {known} sources"),
-                })?);
+                read.push(read_delta_source(&mut input, known, count)?);
             }
             deltas.push(DeltaRow { object: ContentId::from([0; 32]), len, sources: read });
         }
@@ -229,6 +272,7 @@ impl PatchManifest {
             delta.object = input.id("a delta's id")?;
         }
         input.finish()?;
+        levels(&deltas)?;
         Ok(Self { base, release, sources, opened, deltas })
     }
 
@@ -273,8 +317,50 @@ impl PatchManifest {
         if expected != self.deltas.len() {
             return Err(PatchError::DeltaCount { expected, found: self.deltas.len() });
         }
-        let (made, recipes) = self.deltas.split_at(shapes.len());
-        Ok(Fitted { made: made.iter().zip(shapes).collect(), recipes })
+        let levels = levels(&self.deltas)?;
+        for (delta, row) in self.deltas.iter().enumerate() {
+            if row.made().any(|read| (read < shapes.len()) != (delta < shapes.len())) {
+                return Err(PatchError::Apart { delta });
+            }
+        }
+        Ok(Fitted { deltas: &self.deltas, levels, shapes })
+    }
+}
+
+/// How many deltas stand behind each of `deltas`, one behind the other.
+fn levels(deltas: &[DeltaRow]) -> Result<Vec<usize>, PatchError> {
+    const UNKNOWN: usize = usize::MAX;
+    let mut levels = vec![UNKNOWN; deltas.len()];
+    for level in 0..=DELTA_LEVELS {
+        for (index, delta) in deltas.iter().enumerate() {
+            if levels[index] == UNKNOWN && delta.made().all(|read| levels[read] < level) {
+                levels[index] = level;
+            }
+        }
+    }
+    match levels.iter().position(|level| *level == UNKNOWN) {
+        None => Ok(levels),
+        Some(delta) => Err(PatchError::Level { delta }),
+    }
+}
+
+/// One of `known` sources of a patch, or what one of its `count` deltas makes.
+fn read_delta_source(
+    input: &mut Reader<'_>,
+    known: u64,
+    count: usize,
+) -> Result<DeltaSource, CodecError> {
+    let what = "a delta's source";
+    let source = input.varint(what)?;
+    let invalid = || CodecError::Invalid {
+        what,
+        why: format!("the patch has {known} sources and {count} deltas"),
+    };
+    let fits = |number: u64| u32::try_from(number).map_err(|_| invalid());
+    match source.checked_sub(known) {
+        None => Ok(DeltaSource::Old(fits(source)?)),
+        Some(delta) if delta < count as u64 => Ok(DeltaSource::Made(fits(delta)?)),
+        Some(_) => Err(invalid()),
     }
 }
 

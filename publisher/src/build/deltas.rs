@@ -3,17 +3,20 @@
 //! Sources are the base's files that the release no longer has: what is
 //! unchanged or only moved needs no delta and serves none. Old bytes come
 //! from the repository's own pieces, new ones from the tree; of containers
-//! that changed it is the views that are read and made.
+//! that changed it is the views that are read and made. Pieces of one batch
+//! may be made from each other.
 
 use std::collections::{BTreeMap, HashMap};
 
-use delta::{Delta, EncodeError, Encoder, Options, Target};
+use delta::{Delta, EncodeError, Encoder, Options, Source, Target};
 use manifest::content::ContentId;
 use manifest::release::changes::{Changes, Tally};
 use manifest::release::layout::Shape;
 use manifest::release::limits::PIECE_BYTES;
 use manifest::release::manifest::ReleaseManifest;
-use manifest::release::patch::{DeltaRow, OpenedFiles, PatchManifest, PatchSource, patch_layout};
+use manifest::release::patch::{
+    DeltaRow, DeltaSource, OpenedFiles, PatchManifest, PatchSource, patch_layout,
+};
 use rayon::prelude::*;
 use store::repository::{Repository, RepositoryError};
 
@@ -87,9 +90,13 @@ pub fn put_patch(
         let loaded = load(&window, base.1, repository)?;
         let encoder = Encoder::new(loaded.iter().map(Vec::as_slice).collect(), options)?;
         for batch in batches(&window.jobs) {
-            for (shape, delta) in encode(&encoder, batch, &shapes, (source, &views), &stage)? {
-                let named =
-                    delta.sources.iter().map(|source| sources.place(&window.sources[*source]));
+            let made = encode(&encoder, batch, &shapes, (source, &views), &stage)?;
+            let numbers: Vec<usize> = made.iter().map(|(shape, _)| *shape).collect();
+            for (shape, delta) in made {
+                let named = delta.sources.iter().map(|source| match *source {
+                    Source::Old(old) => DeltaSource::Old(sources.place(&window.sources[old])),
+                    Source::Made(piece) => made_by(numbers[piece]),
+                });
                 rows[shape] = Some(put_delta(&delta.object, named.collect(), repository)?);
             }
         }
@@ -100,7 +107,11 @@ pub fn put_patch(
             let recipes = views.recipes();
             let recipes_len = recipes.len() as u64;
             for delta in encode_recipes(&recipes, options)? {
-                rows.push(Some(put_delta(&delta.object, Vec::new(), repository)?));
+                let named = delta.sources.iter().filter_map(|source| match *source {
+                    Source::Old(_) => None,
+                    Source::Made(piece) => Some(made_by(shapes.len() + piece)),
+                });
+                rows.push(Some(put_delta(&delta.object, named.collect(), repository)?));
             }
             let recipes = ContentId::of(&recipes);
             Some(OpenedFiles { codec: container::CODEC, files: opened, recipes, recipes_len })
@@ -124,9 +135,13 @@ pub fn put_patch(
     })
 }
 
+fn made_by(delta: usize) -> DeltaSource {
+    DeltaSource::Made(u32::try_from(delta).expect("a manifest has fewer deltas"))
+}
+
 fn put_delta(
     delta: &[u8],
-    sources: Vec<u32>,
+    sources: Vec<DeltaSource>,
     repository: &Repository,
 ) -> Result<DeltaRow, RepositoryError> {
     let object = ContentId::of(delta);
