@@ -1,8 +1,8 @@
-"""How long python-tuf takes for what manifest/examples/trust_speed.rs measures.
+"""How long python-tuf takes for what bench/trust/trust.rs measures.
 
 usage: speed.py DIR
 
-DIR holds the files that trust_speed wrote.
+DIR holds the files that the benchmark wrote.
 """
 
 import pathlib
