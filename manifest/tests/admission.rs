@@ -6,11 +6,17 @@ use updraft_manifest::admission::chain::{CredentialChain, CredentialError};
 use updraft_manifest::admission::credential::{Credential, Role, SignedCredential};
 use updraft_manifest::admission::installation::InstallationId;
 use updraft_manifest::admission::issuer::{IssuerError, SignedIssuer};
+use updraft_manifest::admission::issuers::Issuers;
 use updraft_manifest::admission::limits::{CHAIN_BYTES, CREDENTIAL_LIFE, ISSUER_LIFE};
+use updraft_manifest::admission::revocation::{Revocation, Revocations, Subject};
 use updraft_manifest::admission::ticket::{Ticket, TicketError};
 use updraft_manifest::admission::workgroup::WorkgroupTrust;
 use updraft_manifest::testing::{TestWorkgroup, key};
 use updraft_manifest::time::UnixTime;
+
+#[allow(dead_code, reason = "the tests of trust use all of it")]
+#[path = "trust/random.rs"]
+mod random;
 
 const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
 
@@ -175,6 +181,70 @@ fn no_changed_byte_is_admitted_and_none_panics() {
         }
         assert!(CredentialChain::parse(&good[..at]).is_err());
     }
+}
+
+#[test]
+fn mutated_chains_and_tickets_never_panic_and_admit_nobody_else() {
+    let mut random = random::Random::from_env();
+    let group = TestWorkgroup::new(1);
+    let peer = TestWorkgroup::peer_key(7).public();
+    let original = group.credential(7, Role::Member, NOW);
+    let chain = original.encode().unwrap();
+    let ticket = group.ticket(&[Role::Member], NOW);
+    let text = ticket.encode().unwrap();
+    for round in 0..20_000 {
+        if let Ok(read) = CredentialChain::parse(&random.mutate(&chain)) {
+            let written = read.encode().map(|bytes| CredentialChain::parse(&bytes).unwrap());
+            assert!(written.is_ok_and(|again| again == read), "round {round}");
+            let admitted = read.verify(&group.trust, &peer, NOW).is_ok();
+            assert!(!admitted || read == original, "round {round}");
+        }
+        if let Ok(read) = Ticket::parse(&random.mutate(text.as_bytes())) {
+            let written = read.encode().map(|text| Ticket::parse(text.as_bytes()).unwrap());
+            assert!(written.is_ok_and(|again| again.root == read.root), "round {round}");
+            let verified = read.verify(&group.trust, Role::Member, NOW);
+            assert!(verified.is_err() || read.issuer == ticket.issuer, "round {round}");
+        }
+    }
+}
+
+#[test]
+fn mutated_revocations_and_issuers_never_panic_and_survive_the_wire() {
+    let mut random = random::Random::from_env();
+    let group = TestWorkgroup::new(1);
+    let (mut revocations, mut issuers) = (Revocations::default(), Issuers::default());
+    let revoked = [
+        Subject::Installation(InstallationId::of(&key(1).public())),
+        Subject::Issuer(key(2).public()),
+        Subject::Key(key(3).public()),
+    ];
+    for subject in revoked {
+        let until = NOW.after(CREDENTIAL_LIFE);
+        revocations.add(Revocation { subject, until, why: "stolen".to_owned() }, NOW).unwrap();
+    }
+    issuers.set(group.ticket(&[Role::Member], NOW).issuer).unwrap();
+    let mut extra = serde_json::Map::new();
+    revocations.write(&mut extra);
+    issuers.write(&mut extra);
+    let text = serde_json::to_vec(&extra).unwrap();
+    let (mut read_whole, mut read_partly) = (0, 0);
+    for round in 0..20_000 {
+        let Ok(extra) = serde_json::from_slice(&random.mutate(&text)) else { continue };
+        // Whatever can be read of a later format is written back alike.
+        let ((revocations, unread), (issuers, _)) =
+            (Revocations::read_known(&extra), Issuers::read_known(&extra));
+        let mut again = serde_json::Map::new();
+        revocations.write(&mut again);
+        issuers.write(&mut again);
+        assert_eq!(Revocations::read(&again).as_ref(), Ok(&revocations), "round {round}");
+        assert_eq!(Issuers::read(&again).as_ref(), Ok(&issuers), "round {round}");
+        assert_eq!(Revocations::read(&extra).is_ok(), unread.is_none(), "round {round}");
+        match unread {
+            None => read_whole += 1,
+            Some(_) => read_partly += 1,
+        }
+    }
+    assert!(read_whole > 100 && read_partly > 100, "{read_whole}, {read_partly}");
 }
 
 #[test]
