@@ -11,10 +11,10 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use manifest::time::UnixTime;
 
+use crate::address::{self, is_local};
 use crate::dice::Dice;
 use crate::limits::{
     MAX_ADDRESSES, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY, MAX_KNOWN_PEERS, MAX_PEERS_FROM_ONE,
@@ -387,43 +387,10 @@ impl AddressBook {
     }
 }
 
-/// The network that an address belongs to: /24 or /48. Nothing for names, for
-/// this machine, and for private networks, which are as large as they are.
+/// As `address::neighbourhood`, but nothing for local networks, which are as
+/// large as they are.
 fn neighbourhood(address: &Multiaddr) -> Option<IpAddr> {
-    address.iter().find_map(|part| match part {
-        Protocol::Ip4(ip) if !ip.is_loopback() && !ip.is_private() && !ip.is_link_local() => {
-            let [a, b, c, _] = ip.octets();
-            Some(IpAddr::from([a, b, c, 0]))
-        }
-        Protocol::Ip6(ip) if !ip.is_loopback() && !ip.is_unique_local() => {
-            let [a, b, c, ..] = ip.segments();
-            Some(IpAddr::from([a, b, c, 0, 0, 0, 0, 0]))
-        }
-        _ => None,
-    })
-}
-
-/// Whether two addresses are of one machine or one local network.
-#[must_use]
-pub fn are_near(one: &Multiaddr, other: &Multiaddr) -> bool {
-    match (ip(one), ip(other)) {
-        (Some(IpAddr::V4(a)), Some(IpAddr::V4(b))) => {
-            let local = a.is_private() || a.is_link_local();
-            a == b || (local && a.octets()[..3] == b.octets()[..3])
-        }
-        (Some(IpAddr::V6(a)), Some(IpAddr::V6(b))) => {
-            a == b || a.segments()[..4] == b.segments()[..4]
-        }
-        _ => false,
-    }
-}
-
-fn ip(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
-    }
+    if is_local(address) { None } else { address::neighbourhood(address) }
 }
 
 #[cfg(test)]
@@ -529,19 +496,6 @@ mod tests {
         assert!(!book.learn_record(now, met(peer, &at(1), 10), teller));
         assert_eq!(book.addresses(&peer), at(2));
         assert!(!book.learn_record(now, met(peer, &at(2), 30), teller), "said again");
-    }
-
-    #[test]
-    fn near_is_one_machine_or_one_local_network() {
-        let near = |a: &str, b: &str| {
-            are_near(&format!("{a}/tcp/1").parse().unwrap(), &format!("{b}/tcp/2").parse().unwrap())
-        };
-        assert!(near("/ip4/192.168.1.2", "/ip4/192.168.1.77"));
-        assert!(!near("/ip4/192.168.1.2", "/ip4/192.168.2.2"));
-        assert!(!near("/ip4/198.51.100.1", "/ip4/198.51.100.2"), "neighbours at a provider");
-        assert!(near("/ip4/127.0.0.1", "/ip4/127.0.0.1"));
-        assert!(near("/ip6/2001:db8::1", "/ip6/2001:db8::2"));
-        assert!(!near("/ip6/2001:db8::1", "/ip6/2001:db8:0:1::2"));
     }
 
     #[test]

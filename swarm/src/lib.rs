@@ -9,6 +9,7 @@
 //! (`peer_exchange`). A program starts it with [`start`] and its `options`,
 //! commands it with a `handle` and takes its `event`s.
 
+pub mod address;
 pub mod address_book;
 pub mod ask;
 pub mod assembly;

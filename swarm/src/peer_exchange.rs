@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use libp2p::core::{PeerRecord, SignedEnvelope};
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use manifest::time::UnixTime;
 
+use crate::address::is_plain;
 use crate::limits::{MAX_ADDRESSES, MAX_EXCHANGED_PEERS};
 
 /// The longest record.
@@ -86,26 +86,6 @@ fn open(record: &[u8], now: UnixTime) -> Option<Met> {
     let addresses = addresses.cloned().collect();
     let record = Bytes::copy_from_slice(record);
     Some(Met { peer: opened.peer_id(), addresses, record, said })
-}
-
-/// Whether an address is what our transports speak: an IP and TCP or QUIC.
-fn is_plain(address: &Multiaddr) -> bool {
-    let parts: Vec<Protocol> = address.iter().collect();
-    matches!(
-        parts.as_slice(),
-        [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Tcp(1..)]
-            | [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Udp(1..), Protocol::QuicV1]
-    )
-}
-
-/// Whether an address stays within this machine.
-#[must_use]
-pub fn is_loopback(address: &Multiaddr) -> bool {
-    match address.iter().next() {
-        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
-        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

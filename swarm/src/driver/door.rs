@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::{FromSwarm, ListenFailure};
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
@@ -19,6 +18,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
+use crate::address::neighbourhood;
 use crate::gate::Gate;
 use crate::limits::{MAX_KNOCKING, MAX_KNOCKING_NEARBY};
 
@@ -83,21 +83,6 @@ impl Door {
         }
         Err(ConnectionDenied::new(turned))
     }
-}
-
-/// The network a stranger comes from: /24 or /48. Nothing for this machine.
-fn neighbourhood(address: &Multiaddr) -> Option<IpAddr> {
-    address.iter().find_map(|part| match part {
-        Protocol::Ip4(ip) if !ip.is_loopback() => {
-            let [a, b, c, _] = ip.octets();
-            Some(IpAddr::from([a, b, c, 0]))
-        }
-        Protocol::Ip6(ip) if !ip.is_loopback() => {
-            let [a, b, c, ..] = ip.segments();
-            Some(IpAddr::from([a, b, c, 0, 0, 0, 0, 0]))
-        }
-        _ => None,
-    })
 }
 
 impl NetworkBehaviour for Door {

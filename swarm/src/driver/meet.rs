@@ -8,6 +8,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 use manifest::admission::credential::Role;
 
+use crate::address::{is_loopback, without_peer};
 use crate::address_book::{Dial, Source};
 use crate::ask::Topic;
 use crate::dns_sd::Ports;
@@ -15,7 +16,7 @@ use crate::driver::{Driver, chance, network, now, unix_now};
 use crate::gate::public_key;
 use crate::limits::MAX_ADDRESSES;
 use crate::options::StartError;
-use crate::peer_exchange::{self, is_loopback};
+use crate::peer_exchange;
 
 /// When a new peer is asked whom it knows, after it came; others may still be
 /// on their way to it.
@@ -41,15 +42,6 @@ pub(crate) fn with_peer(addresses: &[Multiaddr], peer: &PeerId) -> Vec<String> {
         }
     }
     all
-}
-
-/// An address, and the peer that it named at its end.
-fn without_peer(address: &Multiaddr) -> (Multiaddr, Option<PeerId>) {
-    let mut bare = address.clone();
-    match bare.pop() {
-        Some(Protocol::P2p(peer)) => (bare, Some(peer)),
-        _ => (address.clone(), None),
-    }
 }
 
 /// The name that an address begins with, and its port.

@@ -12,7 +12,7 @@ use libp2p::{Multiaddr, PeerId};
 use manifest::admission::credential::Role;
 use tokio::sync::oneshot;
 
-use crate::address_book::are_near;
+use crate::address::are_near;
 use crate::ask::Topic;
 use crate::driver::behaviour::BehaviourEvent;
 use crate::driver::lane::LaneError;
