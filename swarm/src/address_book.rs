@@ -14,7 +14,7 @@ use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
 use manifest::time::UnixTime;
 
-use crate::address::{self, is_local};
+use crate::address::{self, is_local, is_loopback, relay};
 use crate::dice::Dice;
 use crate::limits::{
     MAX_ADDRESSES, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY, MAX_KNOWN_PEERS, MAX_PEERS_FROM_ONE,
@@ -73,12 +73,16 @@ struct Place {
     failures: u32,
     /// Which address is tried next.
     turn: usize,
+    /// Whether circuits are tried next: nobody got through directly.
+    around: bool,
 }
 
 /// A member's own signed word, and when it was said.
 #[derive(Debug)]
 struct Record {
     said: UnixTime,
+    /// Whether it means something on a local network only.
+    local: bool,
     bytes: Bytes,
 }
 
@@ -166,6 +170,7 @@ impl AddressBook {
             pause: FIRST_PAUSE,
             failures: 0,
             turn: 0,
+            around: false,
         };
         self.places.insert(self.next, place);
         peer.map(|peer| self.by_peer.insert(peer, self.next));
@@ -182,20 +187,27 @@ impl AddressBook {
             return false;
         }
         let known = self.addresses(&peer);
+        let mut addresses = addresses;
+        let local = addresses.iter().any(|a| is_local(a) && !is_loopback(a));
+        if !local {
+            // Who is here and tells the world where it is, is still here.
+            addresses.extend(known.iter().filter(|a| is_local(a)).cloned());
+        }
         let news = addresses.iter().any(|address| !known.contains(address));
         self.learn(now, Some(peer), &addresses, source);
         if let Some(place) = self.by_peer.get(&peer).and_then(|id| self.places.get_mut(id)) {
-            place.record = Some(Record { said, bytes: record });
+            place.record = Some(Record { said, local, bytes: record });
         }
         news
     }
 
-    /// Signed words of members, connected ones first, for one who asks.
-    pub fn records(&mut self, asker: &PeerId) -> Vec<Bytes> {
+    /// Signed words of members, connected ones first, for one who asks, on our
+    /// local network or not.
+    pub fn records(&mut self, asker: &PeerId, local: bool) -> Vec<Bytes> {
         let mut found: Vec<(bool, u64, Bytes)> = Vec::new();
         for place in self.places.values() {
             let (Some(peer), Some(record)) = (place.peer, &place.record) else { continue };
-            if peer != *asker {
+            if peer != *asker && (local || !record.local) {
                 let far = !self.connected.contains(&peer);
                 found.push((far, self.dice.roll(), record.bytes.clone()));
             }
@@ -239,7 +251,7 @@ impl AddressBook {
     pub fn reached(&mut self, dial: DialId, peer: PeerId) {
         let Some(id) = self.dials.remove(&dial) else { return };
         let Some(place) = self.places.get_mut(&id) else { return };
-        (place.pause, place.failures) = (FIRST_PAUSE, 0);
+        (place.pause, place.failures, place.around) = (FIRST_PAUSE, 0, false);
         if place.peer.is_none() {
             match self.by_peer.get(&peer).copied() {
                 // Already known under another address: the two become one.
@@ -274,7 +286,14 @@ impl AddressBook {
     pub fn failed(&mut self, now: Instant, dial: DialId, ourselves: bool) {
         let Some(id) = self.dials.remove(&dial) else { return };
         let chance = self.jittered(FIRST_PAUSE);
+        let circuits = self.circuits(id);
         let Some(place) = self.places.get_mut(&id) else { return };
+        // Where nobody gets through, a circuit may; at once.
+        place.around = !place.around && !circuits.is_empty() && !ourselves;
+        if place.around {
+            place.due = now;
+            return;
+        }
         // Without a name addresses are tried one by one, the next at once.
         place.turn += 1;
         if place.peer.is_none() && place.turn % place.addresses.len() != 0 && !ourselves {
@@ -311,10 +330,15 @@ impl AddressBook {
         let dial = DialId(self.next);
         self.next += 1;
         self.dials.insert(dial, id);
+        let circuits = self.circuits(id);
         let place = self.places.get_mut(&id)?;
+        place.around |= place.addresses.iter().all(|a| relay(a).is_some());
         place.tried = Some(now);
+        let direct = place.addresses.iter().filter(|a| relay(a).is_none());
+        let direct: Vec<Multiaddr> = direct.cloned().collect();
         let addresses = match place.peer {
-            Some(_) => place.addresses.clone(),
+            Some(_) if place.around || direct.is_empty() => circuits,
+            Some(_) => direct,
             None => vec![place.addresses[place.turn % place.addresses.len()].clone()],
         };
         Some(Dial { dial, peer: place.peer, addresses })
@@ -344,9 +368,20 @@ impl AddressBook {
         self.connected.len() + self.dials.len() < self.enough && self.dials.len() < DIALS
     }
 
+    /// Circuits to a place through members that are connected.
+    fn circuits(&self, id: PlaceId) -> Vec<Multiaddr> {
+        let addresses = self.places.get(&id).into_iter().flat_map(|place| &place.addresses);
+        let open = |a: &&Multiaddr| relay(a).is_some_and(|relay| self.connected.contains(&relay));
+        addresses.filter(open).cloned().collect()
+    }
+
     fn is_free(&self, id: PlaceId) -> bool {
-        let connected = self.places[&id].peer.is_some_and(|peer| self.connected.contains(&peer));
-        !connected && !self.dials.values().any(|dialled| *dialled == id)
+        let place = &self.places[&id];
+        let connected = place.peer.is_some_and(|peer| self.connected.contains(&peer));
+        let somewhere = place.addresses.iter().any(|a| relay(a).is_none());
+        !connected
+            && (somewhere || !self.circuits(id).is_empty())
+            && !self.dials.values().any(|dialled| *dialled == id)
     }
 
     fn forget(&mut self, id: PlaceId) {
@@ -551,7 +586,7 @@ mod tests {
         for (peer, host) in [(a, 1), (b, 2)] {
             book.learn_record(now, met(peer, &at(host), 1), Source::Member(peer));
         }
-        assert_eq!(book.records(&a), [Bytes::from(b.to_bytes())]);
-        assert_eq!(book.records(&PeerId::random()).len(), 2);
+        assert_eq!(book.records(&a, true), [Bytes::from(b.to_bytes())]);
+        assert_eq!(book.records(&PeerId::random(), true).len(), 2);
     }
 }

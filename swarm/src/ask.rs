@@ -18,6 +18,8 @@ pub enum Topic {
     Log,
     /// Where other members may be met.
     Peers,
+    /// How members that networks hide reach each other; the swarm's own.
+    Reach,
 }
 
 /// How long an answer may take.
@@ -28,20 +30,24 @@ const AT_ONCE: usize = 8;
 
 impl Topic {
     /// Every topic there is.
-    pub const ALL: [Self; 3] = [Self::Metadata, Self::Log, Self::Peers];
+    pub const ALL: [Self; 4] = [Self::Metadata, Self::Log, Self::Peers, Self::Reach];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Metadata => "metadata",
             Self::Log => "log",
             Self::Peers => "peers",
+            Self::Reach => "reach",
         }
     }
 
     /// The longest question, in bytes.
     #[must_use]
     pub const fn longest_question(self) -> usize {
-        16 * 1024
+        match self {
+            Self::Reach => 512,
+            Self::Metadata | Self::Log | Self::Peers => 16 * 1024,
+        }
     }
 
     /// The longest answer, in bytes.
@@ -51,6 +57,7 @@ impl Topic {
             Self::Metadata => 4 * 1024 * 1024,
             Self::Log => 2 * 1024 * 1024,
             Self::Peers => 64 * 1024,
+            Self::Reach => 512,
         }
     }
 

@@ -4,7 +4,7 @@
 //! `transfer`, `serving`, `shelf` and `fetches`, and turns frames into their
 //! terms and back; it decides nothing that they can decide.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ use crate::block::ObjectSize;
 use crate::blocklist::BlockList;
 use crate::budget::Budget;
 use crate::fetches::{FetchId, Fetches, Report};
+use crate::limits::RELAYED_OBJECT_BYTES;
 use crate::link::LinkId;
 use crate::outbox::Outbox;
 use crate::serving::{self, Content, Holding, Manner, Serving};
@@ -24,7 +25,7 @@ use crate::shelf::{Lookup, Read, ReadId, Shelf};
 use crate::squeeze::{Payload, Squeezer};
 use crate::standing::{Misbehaviour, Sentence};
 use crate::transfer::{self, Place, Transfer};
-use crate::wire::{Frame, Have, Lane, Whose};
+use crate::wire::{Frame, Have, Lane, Want, WantIndex, Whose};
 
 /// How an exchange behaves.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub enum Input {
         origin: bool,
         /// Whether it is on our own local network.
         near: bool,
+        /// Whether it leads through a relay, which carries little.
+        relayed: bool,
     },
     /// A connection ended.
     Left(LinkId),
@@ -155,6 +158,7 @@ pub enum Output {
 struct Link {
     peer: PublicKey,
     origin: bool,
+    relayed: bool,
     outbox: Outbox,
 }
 
@@ -263,8 +267,9 @@ impl Exchange {
     /// Takes note of something that happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Joined { link, peer, origin, near } => {
-                self.links.insert(link, Link { peer, origin, outbox: Outbox::default() });
+            Input::Joined { link, peer, origin, near, relayed } => {
+                let outbox = Outbox::default();
+                self.links.insert(link, Link { peer, origin, relayed, outbox });
                 let place = if near { Place::Near } else { Place::Far { origin } };
                 self.transfer.join(now, link, peer, place);
                 self.serving.join(now, link);
@@ -380,7 +385,8 @@ impl Exchange {
     }
 
     fn frame(&mut self, now: Instant, link: LinkId, frame: Frame) {
-        let Some(Link { peer, .. }) = self.links.get(&link) else { return };
+        let Some(Link { peer, relayed, .. }) = self.links.get(&link) else { return };
+        let relayed = *relayed;
         let account = self.accounts.entry(*peer).or_default();
         account.bytes_in += frame.wire_bytes() as u64;
         match frame {
@@ -393,8 +399,15 @@ impl Exchange {
                 self.serving.unwants(link, &unwants);
             }
             Frame::Have(list) => {
+                // What is large is not asked for over a circuit.
+                let small: Option<HashSet<WantIndex>> = relayed.then(|| {
+                    let small = |want: &Want| want.size.bytes() <= RELAYED_OBJECT_BYTES;
+                    self.transfer.announced().filter(small).map(|want| want.index).collect()
+                });
                 for Have { whose, index, first, count } in list {
                     match whose {
+                        Whose::Yours if small.as_ref().is_some_and(|all| !all.contains(&index)) => {
+                        }
                         Whose::Yours => self.transfer.holds(link, index, first, count),
                         Whose::Mine => self.serving.peer_has(now, link, index, (first, count)),
                     }

@@ -83,6 +83,9 @@ pub enum AdmissionError {
         /// What came.
         found: String,
     },
+    /// It only wanted to see whether we can be dialled.
+    #[error("the other side only knocks")]
+    Knock,
     /// It took too long.
     #[error("admission took longer than {} seconds", PATIENCE.as_secs())]
     TimedOut,
@@ -238,6 +241,9 @@ impl Gate {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let shown = receive(stream).await?;
+        if shown.is_empty() {
+            return Err(AdmissionError::Knock);
+        }
         match self.judge(&shown, peer) {
             Ok(member) => {
                 let chain = Arc::clone(&self.state().chain);
@@ -318,6 +324,12 @@ impl Gate {
         let chain = CredentialChain::parse(chain)?;
         Ok((chain.verify(&trust, &key, self.now())?, chain))
     }
+}
+
+/// Says that nothing more is wanted than to have been answered.
+pub(crate) async fn knock<S: AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    send(stream, &[]).await?;
+    stream.close().await
 }
 
 /// Sends one frame made of `parts`.

@@ -167,6 +167,8 @@ pub struct PeerInfo {
     pub addresses: Vec<String>,
     /// Whether it is one of the vendor's own.
     pub is_origin: bool,
+    /// Whether it is reached through a relay only.
+    pub is_relayed: bool,
     /// Bytes of objects and their protocol that it sent us.
     pub bytes_in: u64,
     /// Bytes of objects and their protocol that we sent it.

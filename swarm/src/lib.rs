@@ -6,7 +6,8 @@
 //! members. The driver acts: libp2p over TCP and QUIC (`transport`), admission
 //! before anything else (`gate`), gossip for announcements, questions (`ask`),
 //! members on the local network (`dns_sd`) and from each other
-//! (`peer_exchange`). A program starts it with [`start`] and its `options`,
+//! (`peer_exchange`), and circuits through each other (`circuit`, `reach`) where
+//! networks let nobody in. A program starts it with [`start`] and its `options`,
 //! commands it with a `handle` and takes its `event`s.
 
 pub mod address;
@@ -17,6 +18,7 @@ pub mod block;
 pub mod blocklist;
 pub mod blockmap;
 pub mod budget;
+pub mod circuit;
 pub mod dice;
 pub mod dns_sd;
 mod driver;
@@ -34,6 +36,7 @@ pub mod outbox;
 pub mod pace;
 pub mod peer_exchange;
 pub mod picker;
+pub mod reach;
 pub mod serving;
 pub mod shelf;
 pub mod site;

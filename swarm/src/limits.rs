@@ -139,3 +139,68 @@ pub const GUIDES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Ways back that wait for the program.
 pub const GUIDED_AT_ONCE: usize = 4;
+
+/// How long a reservation at a relay holds unless it is renewed.
+pub const RESERVATION_LASTS: Duration = Duration::from_secs(30 * 60);
+
+/// Members that may hold a reservation at the origin, and at another member.
+pub const RESERVATIONS_AT_ORIGIN: usize = MAX_PEERS_OF_ORIGIN;
+
+/// See [`RESERVATIONS_AT_ORIGIN`].
+pub const RESERVATIONS_AT_MEMBER: usize = 8;
+
+/// Circuits that lead through the origin at a time, and through another member.
+pub const CIRCUITS_AT_ORIGIN: usize = 256;
+
+/// See [`CIRCUITS_AT_ORIGIN`].
+pub const CIRCUITS_AT_MEMBER: usize = 8;
+
+/// Circuits that one member may have begun through one relay at a time.
+pub const CIRCUITS_FROM_ONE: usize = 4;
+
+/// Circuits that lead to one member through one relay at a time.
+pub const CIRCUITS_TO_ONE: usize = 6;
+
+/// Bytes that one circuit may carry, both ways together.
+pub const CIRCUIT_BYTES: u64 = 2 * 1024 * 1024;
+
+/// How long one circuit may last.
+pub const CIRCUIT_LASTS: Duration = Duration::from_secs(15 * 60);
+
+/// What a relay counts within: an hour.
+pub const RELAY_WINDOW: Duration = Duration::from_secs(3_600);
+
+/// Circuits that one member may ask of one relay within [`RELAY_WINDOW`].
+pub const CIRCUIT_ASKS: u32 = 60;
+
+/// Bytes of the circuits that one member began, within [`RELAY_WINDOW`].
+pub const RELAYED_BYTES_FOR_ONE: u64 = 32 * 1024 * 1024;
+
+/// Bytes that the origin, and another member, relays within [`RELAY_WINDOW`].
+pub const RELAYED_BYTES_AT_ORIGIN: u64 = 2 * 1024 * 1024 * 1024;
+
+/// See [`RELAYED_BYTES_AT_ORIGIN`].
+pub const RELAYED_BYTES_AT_MEMBER: u64 = 32 * 1024 * 1024;
+
+/// Members whose use of a relay is counted at a time.
+pub const MAX_RELAYED_MEMBERS: usize = 4_096;
+
+/// Circuits, and asks for circuits, that wait for something at a time.
+pub const MAX_CIRCUITS_PENDING: usize = 64;
+
+/// Relays that one member holds a reservation at.
+pub const RELAYS: usize = 2;
+
+/// The largest object that is asked for over a circuit; larger ones wait for a
+/// direct connection, the origin or a mirror.
+pub const RELAYED_OBJECT_BYTES: u32 = 256 * 1024;
+
+/// Members dialled back, to tell them whether they can be, within
+/// [`EXAMINATION_PAUSE`].
+pub const EXAMINATIONS: usize = 64;
+
+/// How long the same member waits to be dialled back again.
+pub const EXAMINATION_PAUSE: Duration = Duration::from_secs(20);
+
+/// Members that are asked whether they can dial us.
+pub const EXAMINERS: usize = 3;

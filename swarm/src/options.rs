@@ -42,6 +42,9 @@ pub struct Options {
     pub download_bytes_per_second: Option<u64>,
     /// How we share.
     pub role: Role,
+    /// Whether members whom networks hide may be reached through us, within
+    /// bounds, once we can be reached ourselves.
+    pub relay: bool,
     /// Bytes of objects under way that may be in memory.
     pub assembly_bytes: usize,
 }
@@ -61,6 +64,7 @@ impl Options {
             upload_bytes_per_second: None,
             download_bytes_per_second: None,
             role: Role::Peer,
+            relay: true,
             assembly_bytes: ASSEMBLY_BYTES,
         }
     }

@@ -11,7 +11,7 @@ use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
 use manifest::time::UnixTime;
 
-use crate::address::is_plain;
+use crate::address::{is_plain, relay};
 use crate::limits::{MAX_ADDRESSES, MAX_EXCHANGED_PEERS};
 
 /// The longest record.
@@ -82,7 +82,8 @@ fn open(record: &[u8], now: UnixTime) -> Option<Met> {
     if now.since(said) > OLDEST || said.since(now) > SKEW {
         return None;
     }
-    let addresses = opened.addresses().iter().take(MAX_ADDRESSES).filter(|a| is_plain(a));
+    let addresses =
+        opened.addresses().iter().take(MAX_ADDRESSES).filter(|a| is_plain(a) || relay(a).is_some());
     let addresses = addresses.cloned().collect();
     let record = Bytes::copy_from_slice(record);
     Some(Met { peer: opened.peer_id(), addresses, record, said })

@@ -188,7 +188,7 @@ impl Net {
         for (me, other, link) in [(a, b, to_b), (b, a, to_a)] {
             let (peer, origin) = (self.nodes[other].key, self.nodes[other].origin);
             let near = self.nodes[me].site == self.nodes[other].site;
-            self.input(me, Input::Joined { link, peer, origin, near });
+            self.input(me, Input::Joined { link, peer, origin, near, relayed: false });
         }
     }
 

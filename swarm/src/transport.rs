@@ -1,26 +1,30 @@
-//! TCP and QUIC, with the gate built in.
+//! TCP, QUIC and circuits, with the gate built in.
 //!
-//! On TCP the gate stands behind Noise and before the multiplexer; on QUIC it
-//! is the first stream of a connection, before any other is accepted. The
-//! name that is spoken in the clear is the same for every workgroup.
+//! On TCP and on circuits the gate stands behind Noise and before the
+//! multiplexer; on QUIC it is the first stream of a connection, before any
+//! other is accepted. The name that is spoken in the clear is the same for
+//! every workgroup. A relay sees of a circuit what a wiretap sees of TCP.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::poll_fn;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, Future};
 use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt};
-use libp2p::core::transport::{Boxed, OrTransport, Transport};
+use libp2p::core::transport::{Boxed, DialOpts, OrTransport, PortUse, Transport};
 use libp2p::core::upgrade::{
     InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo, Version,
 };
+use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::identity::Keypair;
 use libp2p::{PeerId, noise, quic, tcp, yamux};
 use manifest::key::SigningKey;
 
-use crate::gate::{AdmissionError, Gate, PATIENCE};
+use crate::circuit::{Circuits, Switchboard};
+use crate::gate::{self, AdmissionError, Gate, PATIENCE};
+use crate::reach::message::{Spot, Way};
 
 /// What stands in the clear before Noise, in every workgroup alike.
 const NAME: &str = "/updraft/1";
@@ -44,29 +48,79 @@ pub fn keypair(key: &SigningKey) -> Keypair {
     Keypair::ed25519_from_bytes(*key.seed()).expect("a seed of 32 bytes is a key")
 }
 
-/// TCP and QUIC for the peer with `key`, both behind `gate`.
+/// TCP, QUIC and circuits for the peer with `key`, all behind `gate`; the
+/// driver fulfils at the switchboard what is wanted of circuits.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
 #[must_use]
-pub fn build(key: &SigningKey, gate: &Arc<Gate>) -> Boxed<Connection> {
+pub fn build(key: &SigningKey, gate: &Arc<Gate>) -> (Boxed<Connection>, Switchboard) {
     let keypair = keypair(key);
-    let gated = GatedNoise {
-        noise: noise::Config::new(&keypair).expect("an ed25519 key signs a Noise key"),
-        gate: Arc::clone(gate),
-    };
+    let gated = GatedNoise { noise: noise(&keypair), then: Then::Admit(Arc::clone(gate)) };
+    let (circuits, switchboard) = Circuits::new();
+    let circuits = secured(circuits, gated.clone());
+    let tcp = secured(tcp(), gated);
+    let quic = quic(&keypair, Arc::clone(gate));
+    let plain = OrTransport::new(quic, tcp).map(|either, _| either.into_inner());
+    let all = OrTransport::new(circuits, plain).map(|either, _| either.into_inner());
+    (all.boxed(), switchboard)
+}
+
+fn noise(keypair: &Keypair) -> noise::Config {
+    noise::Config::new(keypair).expect("an ed25519 key signs a Noise key")
+}
+
+fn tcp() -> tcp::tokio::Transport {
+    tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+}
+
+/// Noise, the gate and a multiplexer on whatever carries bytes.
+fn secured<T>(transport: T, gated: GatedNoise) -> Boxed<Connection>
+where
+    T: Transport<Output: AsyncRead + AsyncWrite + Send + Unpin, Error: Send + Sync> + Send,
+    T: Unpin + 'static,
+    T::Dial: Send,
+    T::ListenerUpgrade: Send,
+{
     let mut muxer = yamux::Config::default();
     muxer.set_max_num_streams(STREAMS);
     // Lazy: the dialer's first message need not wait for a confirmation of a
     // protocol that both sides must speak anyway.
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
-        .upgrade(Version::V1Lazy)
-        .authenticate(gated)
-        .multiplex(muxer)
-        .timeout(SETUP)
-        .boxed();
-    let quic = quic(&keypair, Arc::clone(gate));
-    OrTransport::new(quic, tcp).map(|either, _| either.into_inner()).boxed()
+    transport.upgrade(Version::V1Lazy).authenticate(gated).multiplex(muxer).timeout(SETUP).boxed()
+}
+
+/// Dials a spot only to see whether `expected` answers there: its handshake
+/// proves it, and nothing further is said. Comes from a port of its own, so
+/// that it is let in only where everybody is.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub async fn knock(key: &Keypair, spot: Spot, expected: PeerId) -> bool {
+    let how = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
+    let at = spot.address();
+    let answered = async {
+        match spot.way {
+            Way::Tcp => {
+                let found = Arc::default();
+                let then = Then::Knock(Arc::clone(&found));
+                let knocking = GatedNoise { noise: noise(key), then };
+                let tcp = tcp().upgrade(Version::V1Lazy).authenticate(knocking);
+                // It never becomes a connection; what counts was found before.
+                let _ = tcp.multiplex(yamux::Config::default()).dial(at, how).ok()?.await;
+                found.get().copied()
+            }
+            Way::Quic => {
+                let mut quic = quic::tokio::Transport::new(quic::Config::new(key));
+                let (peer, mut connection) = quic.dial(at, how).ok()?.await.ok()?;
+                let mut stream = poll_fn(|cx| connection.poll_outbound_unpin(cx)).await.ok()?;
+                gate::knock(&mut stream).await.ok()?;
+                // Closing at once could overtake the knock.
+                let _ = poll_fn(|cx| connection.poll_inbound_unpin(cx)).await;
+                Some(peer)
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.ok().flatten() == Some(expected)
 }
 
 fn quic(keypair: &Keypair, gate: Arc<Gate>) -> Boxed<Connection> {
@@ -76,8 +130,11 @@ fn quic(keypair: &Keypair, gate: Arc<Gate>) -> Boxed<Connection> {
     config.max_connection_data = QUIC_CONNECTION_BYTES;
     quic::tokio::Transport::new(config)
         .and_then(move |(peer, mut connection), end| async move {
+            // Where both dial to open their networks, one of them answers.
+            let dialer =
+                matches!(end, ConnectedPoint::Dialer { role_override: Endpoint::Dialer, .. });
             let opening = async {
-                let stream = if end.is_dialer() {
+                let stream = if dialer {
                     poll_fn(|cx| connection.poll_outbound_unpin(cx)).await
                 } else {
                     poll_fn(|cx| connection.poll_inbound_unpin(cx)).await
@@ -86,7 +143,7 @@ fn quic(keypair: &Keypair, gate: Arc<Gate>) -> Boxed<Connection> {
             };
             let stream = tokio::time::timeout(PATIENCE, opening).await;
             let mut stream = stream.map_err(|_| AdmissionError::TimedOut)??;
-            gate.admit(&mut stream, peer, end.is_dialer()).await?;
+            gate.admit(&mut stream, peer, dialer).await?;
             // The gate's stream has served; that its end is seen does not matter.
             let _ = stream.close().await;
             Ok::<_, AdmissionError>((peer, StreamMuxerBox::new(connection)))
@@ -94,11 +151,42 @@ fn quic(keypair: &Keypair, gate: Arc<Gate>) -> Boxed<Connection> {
         .boxed()
 }
 
-/// Noise, and behind it the gate.
+/// Noise, and what stands behind it.
 #[derive(Clone)]
 struct GatedNoise {
     noise: noise::Config,
-    gate: Arc<Gate>,
+    then: Then,
+}
+
+#[derive(Clone)]
+enum Then {
+    /// The gate.
+    Admit(Arc<Gate>),
+    /// A knock, which ends it; who answered.
+    Knock(Arc<OnceLock<PeerId>>),
+}
+
+impl GatedNoise {
+    async fn pass<S>(
+        then: Then,
+        (peer, mut stream): Upgraded<S>,
+        dialer: bool,
+    ) -> io::Result<Upgraded<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match then {
+            Then::Admit(gate) => {
+                gate.admit(&mut stream, peer, dialer).await.map_err(io::Error::other)?;
+                Ok((peer, stream))
+            }
+            Then::Knock(answered) => {
+                gate::knock(&mut stream).await?;
+                let _ = answered.set(peer);
+                Err(io::Error::other("that was all"))
+            }
+        }
+    }
 }
 
 impl UpgradeInfo for GatedNoise {
@@ -125,10 +213,8 @@ where
 
     fn upgrade_inbound(self, socket: S, _: &'static str) -> Self::Future {
         Box::pin(async move {
-            let (peer, mut stream) =
-                self.noise.upgrade_inbound(socket, NAME).await.map_err(io::Error::other)?;
-            self.gate.admit(&mut stream, peer, false).await.map_err(io::Error::other)?;
-            Ok((peer, stream))
+            let upgraded = self.noise.upgrade_inbound(socket, NAME).await;
+            Self::pass(self.then, upgraded.map_err(io::Error::other)?, false).await
         })
     }
 }
@@ -143,10 +229,8 @@ where
 
     fn upgrade_outbound(self, socket: S, _: &'static str) -> Self::Future {
         Box::pin(async move {
-            let (peer, mut stream) =
-                self.noise.upgrade_outbound(socket, NAME).await.map_err(io::Error::other)?;
-            self.gate.admit(&mut stream, peer, true).await.map_err(io::Error::other)?;
-            Ok((peer, stream))
+            let upgraded = self.noise.upgrade_outbound(socket, NAME).await;
+            Self::pass(self.then, upgraded.map_err(io::Error::other)?, true).await
         })
     }
 }

@@ -168,7 +168,7 @@ impl Answers {
                 });
             }
             // Addresses the swarm itself gives. Dropping the reply refuses.
-            Topic::Log | Topic::Peers => {}
+            Topic::Log | Topic::Peers | Topic::Reach => {}
         }
     }
 

@@ -14,6 +14,7 @@ use manifest::admission::workgroup::WorkgroupId;
 use crate::ask::{Codec, Topic};
 use crate::driver::door::Door;
 use crate::driver::pieces::Pieces;
+use crate::driver::streams::Streams;
 use crate::gate::Gate;
 use crate::limits::MAX_ANNOUNCEMENT;
 
@@ -27,10 +28,12 @@ pub(crate) type Gossip =
 pub(crate) struct Behaviour {
     pub(crate) door: Door,
     pub(crate) pieces: Pieces,
+    pub(crate) streams: Streams,
     pub(crate) gossip: Gossip,
     pub(crate) metadata: request_response::Behaviour<Codec>,
     pub(crate) log: request_response::Behaviour<Codec>,
     pub(crate) peers: request_response::Behaviour<Codec>,
+    pub(crate) reach: request_response::Behaviour<Codec>,
 }
 
 impl Behaviour {
@@ -38,10 +41,12 @@ impl Behaviour {
         Self {
             door: Door::new(gate, most_peers),
             pieces: Pieces::new(workgroup),
+            streams: Streams::new(workgroup),
             gossip: gossip(workgroup),
             metadata: Topic::Metadata.behaviour(workgroup),
             log: Topic::Log.behaviour(workgroup),
             peers: Topic::Peers.behaviour(workgroup),
+            reach: Topic::Reach.behaviour(workgroup),
         }
     }
 
@@ -51,6 +56,7 @@ impl Behaviour {
             Topic::Metadata => &mut self.metadata,
             Topic::Log => &mut self.log,
             Topic::Peers => &mut self.peers,
+            Topic::Reach => &mut self.reach,
         }
     }
 }

@@ -3,6 +3,7 @@
 use libp2p::gossipsub::{MessageAcceptance, PublishError};
 use tokio::sync::oneshot;
 
+use crate::address::relay;
 use crate::ask::Topic;
 use crate::driver::behaviour::announcements;
 use crate::driver::{Answer, Driver, meet, now};
@@ -116,6 +117,7 @@ impl Driver {
                 member: Some(peer.member.clone()),
                 addresses: meet::with_peer(&addresses, id),
                 is_origin: peer.member.has(Role::Seeder),
+                is_relayed: peer.links.values().all(|link| relay(&link.address).is_some()),
                 bytes_in: account.bytes_in,
                 bytes_out: account.bytes_out,
             }
@@ -128,6 +130,7 @@ impl Driver {
                 member: None,
                 addresses: meet::with_peer(addresses, &id),
                 is_origin: false,
+                is_relayed: false,
                 bytes_in: account.bytes_in,
                 bytes_out: account.bytes_out,
             })

@@ -68,9 +68,9 @@ impl InboundUpgrade<Stream> for Accept {
     }
 }
 
-/// Opens one lane.
+/// Opens a stream of some protocol.
 #[derive(Debug, Clone)]
-pub(crate) struct Open(StreamProtocol);
+pub(crate) struct Open(pub(crate) StreamProtocol);
 
 impl UpgradeInfo for Open {
     type Info = StreamProtocol;

@@ -8,11 +8,11 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 use manifest::admission::credential::Role;
 
-use crate::address::{is_loopback, without_peer};
+use crate::address::{are_near, is_local, is_loopback, relay, without_peer};
 use crate::address_book::{Dial, Source};
 use crate::ask::Topic;
 use crate::dns_sd::Ports;
-use crate::driver::{Driver, chance, network, now, unix_now};
+use crate::driver::{Driver, Peer, chance, network, now, unix_now};
 use crate::gate::public_key;
 use crate::limits::MAX_ADDRESSES;
 use crate::options::StartError;
@@ -134,7 +134,7 @@ impl Driver {
             peer.asked += 1;
             let pause = ASK_AFTER.get(peer.asked).filter(|_| lonely);
             peer.ask_at = now + pause.copied().unwrap_or(ASK_EVERY);
-            let question = self.introduction();
+            let question = self.introduction(self.is_local(&id));
             self.swarm.behaviour_mut().topic(Topic::Peers).send_request(&id, question);
         }
         self.peers.values().map(|peer| peer.ask_at).min()
@@ -145,15 +145,18 @@ impl Driver {
     pub(crate) fn on_peers_asked(&mut self, asker: &PeerId, question: &[u8]) -> Vec<u8> {
         let told = self.on_peers_told(asker, question);
         let asks = told.iter().all(|peer| peer == asker);
-        if asks { peer_exchange::encode(&self.book.records(asker)) } else { Vec::new() }
+        let local = self.is_local(asker);
+        if asks { peer_exchange::encode(&self.book.records(asker, local)) } else { Vec::new() }
     }
 
     /// Tells a few peers what a member has just said of itself: who knows it
     /// at another address would hear of it minutes later. Auditors come
     /// first, who listen nowhere and have to dial everybody.
-    fn pass_on(&mut self, subject: &PeerId, record: Bytes) {
+    fn pass_on(&mut self, subject: &PeerId, record: Bytes, local: bool) {
         let list = peer_exchange::encode(&[record]);
         let others = self.peers.iter().filter(|(id, _)| *id != subject);
+        // What means something on a local network only is told there only.
+        let others = others.filter(|(id, _)| !local || self.is_local(id));
         let mut others: Vec<(bool, u64, PeerId)> =
             others.map(|(id, peer)| (!peer.member.has(Role::Auditor), chance(), *id)).collect();
         others.sort_unstable();
@@ -169,27 +172,47 @@ impl Driver {
             .peers
             .get(teller)
             .is_some_and(|peer| peer.links.values().any(|link| is_loopback(&link.address)));
+        let local = self.is_local(teller);
         for mut met in peer_exchange::decode(list, unix_now()) {
             told.push(met.peer);
             // Whose key is not in its name is in no credential either.
             if public_key(&met.peer).is_none() {
                 continue;
             }
-            met.addresses.retain(|address| near || !is_loopback(address));
+            // Nobody far away knows what is on our local network.
+            met.addresses.retain(|address| {
+                if is_loopback(address) { near } else { local || !is_local(address) }
+            });
             let (peer, record) = (met.peer, met.record.clone());
+            let here = met.addresses.iter().any(is_local);
             let news = self.book.learn_record(now(), met, Source::Member(*teller));
             if news && peer == *teller {
-                self.pass_on(&peer, record);
+                self.pass_on(&peer, record, here);
             }
         }
         told
     }
 
+    /// Whether a member is on our machine, or comes from a private network:
+    /// what is local to us may mean something to it.
+    fn is_local(&self, id: &PeerId) -> bool {
+        let links = self.peers.get(id).into_iter().flat_map(|peer| peer.links.values());
+        let near = |address: &Multiaddr| self.listening.iter().any(|own| are_near(own, address));
+        let mut direct = links.filter(|link| relay(&link.address).is_none());
+        direct.any(|link| is_local(&link.address) || near(&link.address))
+    }
+
+    /// Has some peers, the vendor's own first, hear soon where we are now.
+    pub(crate) fn introduce_again(&mut self, now: Instant) {
+        let mut peers: Vec<&mut Peer> = self.peers.values_mut().collect();
+        peers.sort_by_key(|peer| !peer.member.has(Role::Seeder));
+        peers.into_iter().take(TOLD).for_each(|peer| peer.ask_at = now);
+    }
+
     /// Our own record, alone in a list.
-    fn introduction(&self) -> Vec<u8> {
-        let record = (!self.listening.is_empty())
-            .then(|| peer_exchange::sign(&self.keypair, &self.listening))
-            .flatten();
+    fn introduction(&self, local: bool) -> Vec<u8> {
+        let own = self.own_addresses(local);
+        let record = (!own.is_empty()).then(|| peer_exchange::sign(&self.keypair, &own)).flatten();
         peer_exchange::encode(record.as_slice())
     }
 

@@ -12,6 +12,9 @@ mod meet;
 mod network;
 mod objects;
 mod pieces;
+mod reaching;
+mod splice;
+mod streams;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::pending;
@@ -36,9 +39,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::address_book::{AddressBook, Dial, DialId};
 use crate::ask::Topic;
+use crate::circuit::{self, Wish};
 use crate::dns_sd::DnsSd;
 use crate::driver::behaviour::{Behaviour, BehaviourEvent};
 use crate::driver::objects::Outlet;
+use crate::driver::reaching::{Heard, Reaching};
+use crate::driver::splice::End;
 use crate::event::{Event, Events};
 use crate::exchange::{self, Exchange};
 use crate::fetches::FetchId;
@@ -134,6 +140,7 @@ struct Driver {
     unjudged: BTreeMap<u64, (MessageId, PeerId)>,
     /// An announcement that nobody was there to hear.
     unheard: Option<Vec<u8>>,
+    reaching: Reaching,
     lan: Option<DnsSd>,
     found: mpsc::Receiver<Vec<String>>,
     /// What others hand us so that we find back.
@@ -157,6 +164,9 @@ enum Happening {
     Resolved(Dial),
     Found(Vec<String>),
     Guided(Bundle),
+    Wished(Wish),
+    Heard(Heard),
+    CircuitEnd(End),
     /// There is room for an event or a delivery, or it is time.
     GoOn,
 }
@@ -185,7 +195,7 @@ impl Driver {
             // One round trip less for each stream: both sides speak one version.
             .with_substream_upgrade_protocol_override(Version::V1Lazy)
             .with_per_connection_event_buffer_size(16);
-        let transport = transport::build(&options.identity, &gate);
+        let (transport, board) = transport::build(&options.identity, &gate);
         let swarm = Swarm::new(transport, behaviour, own, config);
         let seed = chance();
         let exchange = Exchange::new(
@@ -220,6 +230,7 @@ impl Driver {
             dials: HashMap::new(),
             unjudged: BTreeMap::new(),
             unheard: None,
+            reaching: Reaching::new(now, &options, board),
             lan: None,
             found,
             guided,
@@ -242,6 +253,10 @@ impl Driver {
             let parsed = meet::parse(address)?;
             self.swarm.listen_on(parsed).map_err(|error| refused(network::reason(&error)))?;
         }
+        // Circuits come on whatever is reserved later.
+        let refused = |why: String| StartError::Listen { address: "circuits".to_owned(), why };
+        let circuits = self.swarm.listen_on(circuit::anywhere());
+        circuits.map_err(|error| refused(network::reason(&error)))?;
         for address in &options.bootstrap {
             self.learn_given(&meet::parse(address)?);
         }
@@ -271,6 +286,9 @@ impl Driver {
                 Happening::Resolved(dial) => self.dial(dial),
                 Happening::Found(addresses) => self.on_found(&addresses),
                 Happening::Guided(files) => self.tell(Event::Guided { files }),
+                Happening::Wished(wish) => self.on_wish(wish),
+                Happening::Heard(heard) => self.on_heard(heard),
+                Happening::CircuitEnd(end) => self.on_circuit_end(end),
                 Happening::GoOn => {}
             }
         }
@@ -294,12 +312,13 @@ impl Driver {
         while let Some(dial) = self.book.poll(now) {
             self.resolve(dial);
         }
+        let reach = self.reach(now);
         let asks = self.ask_around(now);
         self.deliver();
         if !done {
             return Some(now);
         }
-        let deadlines = [self.exchange.next_deadline(now), self.book.next_deadline(), asks];
+        let deadlines = [self.exchange.next_deadline(now), self.book.next_deadline(), asks, reach];
         deadlines.into_iter().flatten().chain([self.housekeeping]).min()
     }
 
@@ -333,6 +352,12 @@ impl Driver {
             Some(dial) = self.resolving.next() => Happening::Resolved(dial),
             Some(found) = self.found.recv() => Happening::Found(found),
             Some(files) = self.guided.recv() => Happening::Guided(files),
+            Some(wish) = self.reaching.board.wishes.recv() => Happening::Wished(wish),
+            Some(heard) = self.reaching.hearing.join_next() => {
+                Happening::Heard(heard.unwrap_or(Heard::Nothing))
+            }
+            Some(_) = self.reaching.carrying.join_next() => Happening::GoOn,
+            Some(end) = self.reaching.ends.recv() => Happening::CircuitEnd(end),
             _ = event_room => Happening::GoOn,
             () = delivery_room => Happening::GoOn,
             () = time => Happening::GoOn,

@@ -12,7 +12,7 @@ use libp2p::{Multiaddr, PeerId};
 use manifest::admission::credential::Role;
 use tokio::sync::oneshot;
 
-use crate::address::are_near;
+use crate::address::{self, are_near};
 use crate::ask::Topic;
 use crate::driver::behaviour::BehaviourEvent;
 use crate::driver::lane::LaneError;
@@ -47,6 +47,19 @@ pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
     }
 }
 
+/// Whether somebody came only to see whether we are here.
+fn is_knock(error: &(dyn Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(outer) = error {
+        if let Some(admission) = outer.downcast_ref::<AdmissionError>() {
+            return matches!(admission, AdmissionError::Knock);
+        }
+        let within = outer.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        error = within.map(|e| e as &(dyn Error + 'static)).or_else(|| outer.source());
+    }
+    false
+}
+
 /// Where a dial failed, and why.
 fn dial_reason(error: &DialError) -> (String, String) {
     match error {
@@ -70,10 +83,13 @@ impl Driver {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+                self.reaching.punching.remove(&connection_id);
                 if let Some(dial) = self.dials.remove(&connection_id) {
                     self.book.reached(dial, peer_id);
                 }
             }
+            SwarmEvent::OutgoingConnectionError { connection_id, .. }
+                if self.reaching.punching.remove(&connection_id) => {}
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 let ourselves = matches!(error, DialError::LocalPeerId { .. });
                 if let Some(dial) = self.dials.remove(&connection_id) {
@@ -85,15 +101,21 @@ impl Driver {
                 }
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+                // Who only knocks has done what it wanted.
+                if is_knock(&error) {
+                    return;
+                }
                 self.refused(send_back_addr.to_string(), false, reason(&error));
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");
                 self.listening.push(address);
+                self.reach_listens();
                 self.announce_on_lan();
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.listening.retain(|other| *other != address);
+                self.reach_listens();
             }
             _ => {}
         }
@@ -110,10 +132,12 @@ impl Driver {
         match event {
             BehaviourEvent::Door(never) => match never {},
             BehaviourEvent::Pieces(event) => self.on_pieces(event),
+            BehaviourEvent::Streams(event) => self.on_streams(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Metadata(event) => self.on_asked(Topic::Metadata, event),
             BehaviourEvent::Log(event) => self.on_asked(Topic::Log, event),
             BehaviourEvent::Peers(event) => self.on_asked(Topic::Peers, event),
+            BehaviourEvent::Reach(event) => self.on_asked(Topic::Reach, event),
         }
     }
 
@@ -158,11 +182,13 @@ impl Driver {
             self.peers.insert(id, peer);
             self.book.joined(id);
         }
+        let relayed = address::relay(&address).is_some();
         let near = self.listening.iter().any(|own| are_near(own, &address));
         let peer = self.peers.get_mut(&id).expect("it was just put there");
         peer.member = member.clone();
         peer.links.insert(link, LinkInfo { dialled, address, since: now });
-        self.exchange.handle(now, Input::Joined { link, peer: key, origin, near });
+        self.exchange.handle(now, Input::Joined { link, peer: key, origin, near, relayed });
+        self.reach_joined(now, id, link, near);
         if new {
             self.tell(Event::Admitted { peer: key, member });
         } else {
@@ -177,7 +203,10 @@ impl Driver {
         let we_dial = self.swarm.local_peer_id() < id;
         let Some(peer) = self.peers.get(id) else { return };
         let Some(newest) = peer.links.get(&new) else { return };
-        let dead = peer.links.iter().filter(|(_, link)| {
+        // A circuit beside a direct connection is `reach::punch`'s to close.
+        let relayed = |link: &LinkInfo| address::relay(&link.address).is_some();
+        let links = || peer.links.iter().filter(|(_, link)| relayed(link) == relayed(newest));
+        let dead = links().filter(|(_, link)| {
             !newest.dialled && newest.since.saturating_duration_since(link.since) > CROSSING
         });
         let dead: Vec<LinkId> = dead.map(|(link, _)| *link).collect();
@@ -186,12 +215,12 @@ impl Driver {
             return;
         }
         let proper = |link: &&LinkInfo| link.dialled == we_dial;
-        let extra: Vec<LinkId> = if peer.links.values().any(|link| proper(&link)) {
-            let wrong = peer.links.iter().filter(|(_, link)| !proper(link));
-            let again = peer.links.iter().filter(|(_, link)| proper(link) && we_dial).skip(1);
+        let extra: Vec<LinkId> = if links().any(|(_, link)| proper(&link)) {
+            let wrong = links().filter(|(_, link)| !proper(link));
+            let again = links().filter(|(_, link)| proper(link) && we_dial).skip(1);
             wrong.chain(again).map(|(link, _)| *link).collect()
         } else {
-            let ours = peer.links.iter().filter(|(_, link)| link.dialled).skip(1);
+            let ours = links().filter(|(_, link)| link.dialled).skip(1);
             ours.map(|(link, _)| *link).collect()
         };
         extra.into_iter().for_each(|link| self.swarm.behaviour_mut().pieces.close(link));
@@ -202,8 +231,9 @@ impl Driver {
         let Some(id) = self.links.remove(&link) else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.links.remove(&link);
-        if peer.links.is_empty() {
-            let key = peer.key;
+        let gone = peer.links.is_empty().then_some(peer.key);
+        self.reach_left(now(), &id, link);
+        if let Some(key) = gone {
             self.peers.remove(&id);
             self.book.left(now(), &id);
             self.tell(Event::Gone { peer: key });
@@ -249,6 +279,9 @@ impl Driver {
                 Message::Request { request, channel, .. } => {
                     self.on_question(topic, peer, request, channel);
                 }
+                Message::Response { request_id, response } if topic == Topic::Reach => {
+                    self.on_reach_answer(request_id, response);
+                }
                 Message::Response { request_id, response } => {
                     if let (Topic::Peers, Some(list)) = (topic, &response) {
                         let _ = self.on_peers_told(&peer, list);
@@ -259,6 +292,9 @@ impl Driver {
                     }
                 }
             },
+            Asked::OutboundFailure { request_id, .. } if topic == Topic::Reach => {
+                self.on_reach_answer(request_id, None);
+            }
             Asked::OutboundFailure { peer, request_id, error, .. } => {
                 if let Some((peer, answer)) = self.asks.remove(&(topic, request_id)) {
                     let why = reason(&error);
@@ -280,6 +316,10 @@ impl Driver {
         request: Vec<u8>,
         channel: ResponseChannel<Option<Vec<u8>>>,
     ) {
+        if topic == Topic::Reach {
+            self.on_reach_question(id, &request, channel);
+            return;
+        }
         if topic == Topic::Peers {
             let answer = self.on_peers_asked(&id, &request);
             let behaviour = self.swarm.behaviour_mut().topic(topic);

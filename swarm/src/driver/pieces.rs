@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::task::{Context, Poll, Waker};
 
-use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
+use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, FromSwarm};
 use libp2p::swarm::{
     CloseConnection, ConnectionDenied, ConnectionId, NetworkBehaviour, NotifyHandler, THandler,
@@ -125,7 +125,12 @@ impl NetworkBehaviour for Pieces {
                 self.next += 1;
                 self.links.insert(connection_id, link);
                 self.connections.insert(link, (peer_id, connection_id));
-                let (dialled, peer) = (endpoint.is_dialer(), peer_id);
+                // Where both dial to open their networks, one of them answers.
+                let dialled = matches!(
+                    endpoint,
+                    ConnectedPoint::Dialer { role_override: Endpoint::Dialer, .. }
+                );
+                let peer = peer_id;
                 let address = endpoint.get_remote_address().clone();
                 let joined = Event::Joined { link, peer, dialled, address };
                 self.push(ToSwarm::GenerateEvent(joined));

@@ -35,7 +35,7 @@ impl Raw {
     /// Dials `address` with the identity and credential of `options`.
     pub(crate) async fn connect(options: &Options, address: &str) -> Self {
         let gate = Gate::new(options.trust.clone(), options.chain.clone(), super::unix_now);
-        let transport = transport::build(&options.identity, &gate);
+        let (transport, _board) = transport::build(&options.identity, &gate);
         let own = transport::keypair(&options.identity).public().to_peer_id();
         let workgroup = options.trust.id();
         let names = ["control", "data"].map(|lane| {
@@ -70,6 +70,13 @@ impl Raw {
     pub(crate) async fn open(&mut self, lane: Lane) -> Stream {
         self.open.send(self.names[usize::from(lane == Lane::Data)].clone()).unwrap();
         self.outbound.recv().await.expect("still connected").1
+    }
+
+    /// Opens a stream of some other protocol of the workgroup.
+    pub(crate) async fn stream(&mut self, options: &Options, protocol: &str) -> Option<Stream> {
+        let name = format!("/updraft/{}/{protocol}", options.trust.id());
+        self.open.send(StreamProtocol::try_from_owned(name).unwrap()).ok()?;
+        Some(self.outbound.recv().await?.1)
     }
 
     /// The lane that the other side opened for control.
