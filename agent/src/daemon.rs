@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::applier::authority::Authority;
+use crate::applier::metadata::MetadataError;
 use crate::applier::{Applier, ApplyError};
 use crate::clock;
 use crate::config::Config;
@@ -264,13 +265,15 @@ impl Daemon {
     async fn renew(&mut self) {
         let workgroup = self.identity.workgroup();
         let asked = self.network.authority.ask(move |applier| {
-            (WorkgroupTrust::of(workgroup, applier.trusted()), applier.guide())
+            let root = applier.trusted().root().version;
+            (WorkgroupTrust::of(workgroup, applier.trusted()), root)
         });
         match asked.await {
-            (Ok(trust), guide) => {
+            (Ok(trust), root) => {
                 let trust = trust.with_example_keys(self.allow_example_keys);
-                if (&trust, guide.version()) != (&self.trust, self.root) {
+                if (&trust, root) != (&self.trust, self.root) {
                     tell_unread(&trust);
+                    let guide = self.network.authority.ask(|applier| applier.guide()).await;
                     self.root = guide.version();
                     self.swarm.set_trust(trust.clone(), guide).await;
                     self.trust = trust;
@@ -351,8 +354,12 @@ impl Daemon {
     async fn guided(&mut self, files: Bundle) {
         let statement = statement_in(&files);
         let now = clock::wall();
-        // There is nothing but roots in it, so the refresh stops behind them.
-        let _ = self.network.authority.ask(move |applier| applier.take_metadata(&files, now)).await;
+        let taken = self.network.authority.ask(move |applier| applier.take_metadata(&files, now));
+        match taken.await {
+            // There is nothing but roots in it, so the refresh stops behind them.
+            Ok(_) | Err(MetadataError::Refresh(_)) => {}
+            Err(error) => tracing::warn!(error = %cause(&error), "newer roots cannot be taken"),
+        }
         self.renew().await;
         let Some(statement) = statement else { return };
         match self.identity.take_statement(statement, &self.trust, now) {

@@ -16,6 +16,7 @@ use manifest::trust::author::proposal::{Proposal, ProposalError};
 use manifest::trust::author::repository::Repository as Metadata;
 use manifest::trust::authority::Authority;
 use manifest::trust::role::RoleName;
+use manifest::trust::root::Root;
 use serde::Serialize;
 use store::keyfile::KeyFileError;
 
@@ -265,23 +266,52 @@ pub fn rotate(
 }
 
 /// Makes a root public that enough people have signed, and signs what its
-/// keys are to sign now.
+/// keys are to sign now. The files of keys that it names no longer are put
+/// away; gives where they are.
 ///
 /// # Errors
-/// [`SignersError`]; nothing public has changed then.
+/// [`SignersError`]; nothing public has changed then, unless a file could not
+/// be put away.
 pub fn publish_root(
     session: &mut Session,
     proposal: Proposal,
     now: UnixTime,
-) -> Result<(), SignersError> {
+) -> Result<Vec<PathBuf>, SignersError> {
     let follows = proposal.before().version.get();
     let present = session.metadata().root().version.get();
     if follows != present {
         return Err(SignersError::Overtaken { follows, present });
     }
     let root = proposal.finish()?;
+    let before = named(session.metadata().root());
     let names: Vec<KeyName> = session.home().signing_keys();
     let names: Vec<KeyName> = names.into_iter().filter(|name| *name != KeyName::Root).collect();
     session.publish_root(root, &names, now)?;
-    Ok(())
+    let after = named(session.metadata().root());
+    let mut retired = Vec::new();
+    for ((name, before), (_, after)) in before.iter().zip(&after) {
+        for file in session.keys().files(name)? {
+            // A key that cannot be read is not known to be one of them.
+            let key = session.keys().read_file(name, &file).map(|key| key.public());
+            if key.is_ok_and(|key| before.contains(&key) && !after.contains(&key)) {
+                retired.push(session.keys().retire(&file)?);
+            }
+        }
+    }
+    Ok(retired)
+}
+
+/// The keys that a root names itself.
+fn named(root: &Root) -> [(KeyName, Vec<PublicKey>); 5] {
+    let of = |authority: Authority| {
+        authority.materials().into_iter().filter_map(|material| material.ed25519()).collect()
+    };
+    [
+        (KeyName::Root, of(root.root_authority())),
+        (KeyName::Targets, of(root.targets_authority())),
+        (KeyName::Snapshot, of(root.snapshot_authority())),
+        (KeyName::Timestamp, of(root.timestamp_authority())),
+        // A root of other people names none.
+        (KeyName::Workgroup, root.workgroup_keys().unwrap_or_default()),
+    ]
 }

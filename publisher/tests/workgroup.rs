@@ -120,8 +120,9 @@ fn where_root_is_signed_elsewhere_each_step_is_proposed() {
     sign("root-3.proposal");
     assert_eq!(followed(&place).keys().len(), 1);
     assert!(issuers(&place).iter().all(|state| state["problem"].is_null()));
-    // The key that was let go never comes back, though its file is still here.
-    let old = place.ok(&["key", "show", ".updraft/keys/workgroup.pem"]);
+    // The key that was let go is put away, and never comes back.
+    assert!(!place.at(".updraft/keys/workgroup.pem").exists());
+    let old = place.ok(&["key", "show", ".updraft/keys/retired/workgroup.pem"]);
     let old = old.split_whitespace().find(|word| word.len() == 64).unwrap().to_owned();
     place.ok(&["workgroup", "rotate"]);
     sign("root-4.proposal");

@@ -199,3 +199,50 @@ impl Network {
         Some(answer.await.encode())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use manifest::testing::key;
+
+    use super::*;
+
+    fn mirrors(count: usize) -> Vec<Mirror> {
+        (0..count).map(|i| Mirror::new(&format!("http://mirror-{i}")).unwrap()).collect()
+    }
+
+    fn members(count: u64, origin: u64) -> Vec<Peer> {
+        (0..count).map(|i| Peer { key: key(i).public(), is_origin: i == origin }).collect()
+    }
+
+    #[test]
+    fn everybody_is_asked_once_a_few_at_a_time() {
+        let rounds = rounds(members(10, 7), &mirrors(9), &RandomState::new());
+        let names: Vec<String> = rounds.iter().flatten().map(Source::name).collect();
+        assert_eq!(names.len(), 19);
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 19);
+        for round in rounds {
+            let peers = round.iter().filter(|source| matches!(source, Source::Peer(_))).count();
+            assert!(peers <= REFRESH_PEERS && round.len() - peers <= REFRESH_MIRRORS);
+        }
+        assert!(super::rounds(Vec::new(), &[], &RandomState::new()).is_empty());
+    }
+
+    #[test]
+    fn one_of_the_vendors_own_is_among_the_first() {
+        for _ in 0..20 {
+            let rounds = rounds(members(10, 7), &mirrors(9), &RandomState::new());
+            let is_origin = |source: &Source| matches!(source, Source::Peer(p) if p.is_origin);
+            assert!(rounds[0].iter().any(is_origin));
+        }
+    }
+
+    #[test]
+    fn nobody_is_always_first() {
+        let first = || rounds(Vec::new(), &mirrors(5), &RandomState::new())[0][0].name();
+        // Five mirrors, two hundred draws: one that is missed would be a wonder.
+        let drawn: BTreeSet<String> = (0..200).map(|_| first()).collect();
+        assert_eq!(drawn.len(), 5);
+    }
+}

@@ -273,9 +273,12 @@ pub(crate) fn run_root(common: &Common, command: RootCommand) -> Result<(), Fail
             let home = open(common, doing)?;
             let mut session = Session::open(&home, &keys(common, &home), &Steps::free())
                 .map_err(|error| Failure::new(doing, &error))?;
-            signers::publish_root(&mut session, proposal, now())
+            let retired = signers::publish_root(&mut session, proposal, now())
                 .map_err(|error| Failure::new(doing, &error))?;
             println!("Root version {version} is public: every machine follows when it next asks.");
+            for file in retired {
+                println!("{} signs nothing any more.", file.display());
+            }
             Ok(())
         }
     }
