@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use updraft_tests::scene::{Scene, Told, text};
 
+use crate::files::Files;
 use crate::oracle::{Oracle, oracle};
 use crate::third::Third;
 use crate::verdicts::sha256;
@@ -109,6 +110,22 @@ fn every_role_is_rotated_and_every_client_follows() {
     years.vendor(&["key", "rotate", "workgroup"]).well();
     assert_eq!(years.followed(), 6);
     years.vendor(&["revoke", "machine", &nobody]).refused(&["already"]);
+}
+
+#[test]
+fn a_refresh_with_nothing_new_asks_for_two_files() {
+    let Some(years) = Years::begin() else { return };
+    let mirror = Files::serve(&years.scene.cast.vendor.join("repository"));
+    let refresh = || {
+        let url = mirror.url();
+        years.scene.agent(&["run", "--once", "--no-dns-sd", "--mirror", &url]).well();
+        mirror.asked()
+    };
+    assert_eq!(refresh(), ["metadata/2.root.json", "metadata/timestamp.json"]);
+    years.vendor(&["repo", "refresh"]).well();
+    let newer = ["metadata/2.root.json", "metadata/timestamp.json"];
+    assert_eq!(refresh()[..2], newer);
+    assert_eq!(refresh(), newer);
 }
 
 #[test]
