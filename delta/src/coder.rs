@@ -189,10 +189,15 @@ impl Nibble {
         let weight = i32::from(NIBBLE_WEIGHTS[seen & 63]);
         let goals = &GOALS[value & 15];
         // Neighbours stay as far apart as their goals are, so no share is lost.
-        for (start, goal) in self.starts.iter_mut().zip(goals) {
+        // All are read before one is written: so the compiler sees that they
+        // can be moved at once.
+        let mut starts = [0; 16];
+        starts.copy_from_slice(&self.starts[..16]);
+        for (start, goal) in starts.iter_mut().zip(goals) {
             let away = i32::from(goal.wrapping_sub(*start).cast_signed());
             *start = start.wrapping_add((away.wrapping_mul(weight) >> 16) as u16);
         }
+        self.starts[..16].copy_from_slice(&starts);
         self.seen = (seen + usize::from(seen < NIBBLE_LIMIT)) as u16;
     }
 

@@ -96,7 +96,9 @@ fn steps(dir: &Path) -> io::Result<(Vec<Step>, Vec<File>)> {
                 Ok(if is_made { Source::Made(number) } else { Source::Old(number) })
             });
             let reads = reads.collect::<io::Result<_>>()?;
-            let header = updraft_delta::header(&fs::read(&delta)?).map_err(io::Error::other)?;
+            let mut first = [0; 16];
+            let read = File::open(&delta)?.read_at(&mut first, 0)?;
+            let header = updraft_delta::header(&first[..read]).map_err(io::Error::other)?;
             let len = header.target_len;
             steps.push(Step { delta, reads, out: files.len() - 1, start, len });
             start += len;
