@@ -131,6 +131,9 @@ struct Run {
     /// Do not look for members on the local network
     #[arg(long)]
     no_dns_sd: bool,
+    /// Do not have others reached through this machine
+    #[arg(long)]
+    no_relay: bool,
     /// Seconds between two looks for releases
     #[arg(long, value_name = "SECONDS")]
     poll: Option<f64>,
@@ -158,6 +161,7 @@ impl Run {
                 peers: list(&self.peer),
                 mirrors: list(&self.mirror),
                 dns_sd: self.no_dns_sd.then_some(false),
+                relay: self.no_relay.then_some(false),
                 upload_limit: self.upload_limit,
                 download_limit: self.download_limit,
             },

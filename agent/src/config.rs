@@ -43,6 +43,8 @@ pub struct WrittenNetwork {
     pub mirrors: Option<Vec<String>>,
     /// `dns-sd`: whether members are sought on the local network.
     pub dns_sd: Option<bool>,
+    /// `relay`: whether others may be reached through this machine.
+    pub relay: Option<bool>,
     /// `upload-limit`, in bytes a second.
     pub upload_limit: Option<u64>,
     /// `download-limit`, in bytes a second.
@@ -77,6 +79,8 @@ pub struct Config {
     pub mirrors: Vec<String>,
     /// Whether members are sought on the local network.
     pub dns_sd: bool,
+    /// Whether others may be reached through this machine, if it can be itself.
+    pub relay: bool,
     /// Bytes to send a second, at most.
     pub upload_limit: Option<u64>,
     /// Bytes to receive a second, at most.
@@ -203,6 +207,7 @@ impl Written {
                 peers: network.take("peers")?,
                 mirrors: network.take("mirrors")?,
                 dns_sd: network.take("dns-sd")?,
+                relay: network.take("relay")?,
                 upload_limit: network.take("upload-limit")?,
                 download_limit: network.take("download-limit")?,
             },
@@ -227,6 +232,7 @@ impl Written {
                 peers: self.network.peers.or(below.network.peers),
                 mirrors: self.network.mirrors.or(below.network.mirrors),
                 dns_sd: self.network.dns_sd.or(below.network.dns_sd),
+                relay: self.network.relay.or(below.network.relay),
                 upload_limit: self.network.upload_limit.or(below.network.upload_limit),
                 download_limit: self.network.download_limit.or(below.network.download_limit),
             },
@@ -279,6 +285,7 @@ impl Written {
             peers: self.network.peers.unwrap_or_default(),
             mirrors,
             dns_sd: self.network.dns_sd.unwrap_or(true),
+            relay: self.network.relay.unwrap_or(true),
             upload_limit: limit("network.upload-limit", self.network.upload_limit)?,
             download_limit: limit("network.download-limit", self.network.download_limit)?,
             poll,

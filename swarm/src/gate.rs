@@ -181,6 +181,12 @@ impl Gate {
         fallen.map(|(peer, _)| *peer).collect()
     }
 
+    /// When the first credential of a member ends, if any is there.
+    #[must_use]
+    pub fn soonest_end(&self) -> Option<UnixTime> {
+        self.state().members.values().map(|(member, _)| member.expires).min()
+    }
+
     /// Exchanges credentials on a stream whose handshake proved that the
     /// other side is `peer`.
     ///

@@ -10,6 +10,7 @@ use common::{Node, QUIC, TCP, key, objects, options, unix_now, within};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use manifest::admission::credential::Role;
 use manifest::admission::guide::Guide;
+use manifest::admission::limits::CREDENTIAL_LIFE;
 use manifest::admission::revocation::{Revocation, Revocations, Subject};
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::content::ContentId;
@@ -139,6 +140,28 @@ async fn a_member_that_the_relay_revokes_loses_every_circuit_through_it() {
     origin.handle.set_trust(revoking(&group, 3), Guide::default()).await.unwrap();
     within(5, two.wait(gone(3))).await;
     assert!(peer(&two, 1).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_credential_ends_loses_its_circuits_within_seconds() {
+    let group = TestWorkgroup::new(1);
+    let origin = Node::start(options(&group, 1, Role::Seeder, TCP));
+    let relay = origin.address().await;
+    let mut two = Node::start(hidden(&group, 2, &relay));
+    let mut ending = hidden(&group, 3, &relay);
+    // Time to meet; the credential has been good for a month but for these.
+    let left = Duration::from_secs(8);
+    let issued = unix_now().before(CREDENTIAL_LIFE).after(left);
+    ending.chain = group.credential(3, Role::Member, issued).encode().unwrap();
+    let three = Node::start(ending);
+    assert!(meets(&two, 3).await.is_relayed);
+    within(left.as_secs() + 3, two.wait(gone(3))).await;
+    let nobody = async {
+        while three.handle.peers().await.unwrap().iter().any(|peer| peer.member.is_some()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within(5, nobody).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

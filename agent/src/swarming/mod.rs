@@ -87,6 +87,7 @@ impl Swarming {
             listen: config.listen.clone(),
             bootstrap: known.chain(remembered(home)).collect(),
             dns_sd: config.dns_sd,
+            relay: config.relay,
             guide,
             upload_bytes_per_second: config.upload_limit,
             download_bytes_per_second: config.download_limit,

@@ -230,6 +230,15 @@ impl Driver {
         self.announce_on_lan();
     }
 
+    /// Keeps house in time for the first credential that ends.
+    pub(crate) fn keep_to_credentials(&mut self, now: Instant) {
+        let left = self.gate.soonest_end().map(|end| end.since(unix_now()));
+        let second = Duration::from_secs(1);
+        if let Some(left) = left.filter(|left| now + *left < self.housekeeping) {
+            self.housekeeping = now + left + second;
+        }
+    }
+
     /// Tells the local network where we listen.
     pub(crate) fn announce_on_lan(&mut self) {
         let mut ports = Ports::default();

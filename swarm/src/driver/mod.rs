@@ -298,8 +298,9 @@ impl Driver {
     fn drive(&mut self) -> Option<Instant> {
         let now = now();
         if now >= self.housekeeping {
-            self.housekeeping = now + HOUSEKEEPING;
             self.keep_house(now);
+            self.housekeeping = now + HOUSEKEEPING;
+            self.keep_to_credentials(now);
         }
         let mut done = false;
         for _ in 0..OUTPUTS_AT_ONCE {

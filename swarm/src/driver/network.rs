@@ -189,6 +189,7 @@ impl Driver {
         peer.links.insert(link, LinkInfo { dialled, address, since: now });
         self.exchange.handle(now, Input::Joined { link, peer: key, origin, near, relayed });
         self.reach_joined(now, id, link, near);
+        self.keep_to_credentials(now);
         if new {
             self.tell(Event::Admitted { peer: key, member });
         } else {

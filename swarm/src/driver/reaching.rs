@@ -155,6 +155,10 @@ impl Driver {
             match step {
                 punch::Step::Meet(peer) => {
                     let spots = self.own_spots();
+                    if spots.is_empty() {
+                        self.reaching.punch.answered(now, &peer, None);
+                        continue;
+                    }
                     self.question(peer, &Question::Meet(spots), About::Meet);
                 }
                 punch::Step::Now(peer, way) => {
@@ -288,7 +292,7 @@ impl Driver {
 
     /// Where we see a member.
     fn seen(&self, peer: &PeerId) -> Option<Spot> {
-        self.directly(peer).find_map(Spot::of)
+        self.directly(peer).find_map(|at| Spot::of(&address::without_peer(at).0))
     }
 
     /// A connection to a member is there.
@@ -297,7 +301,8 @@ impl Driver {
         let Some(info) = peer.links.get(&link) else { return };
         let seeder = peer.member.has(Credential::Seeder);
         if address::relay(&info.address).is_some() {
-            self.reaching.punch.joined(link, id, !info.dialled);
+            let leads = self.swarm.local_peer_id() > &id;
+            self.reaching.punch.joined(now, link, id, leads);
             if self.directly(&id).next().is_some() {
                 self.reaching.punch.connected(now, &id);
             }

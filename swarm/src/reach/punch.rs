@@ -1,14 +1,15 @@
-//! From a circuit to a direct connection, through both networks.
+//! From circuits to a direct connection, through both networks.
 //!
 //! Each side tells the other over the circuit where it might be met; then both
 //! dial at the same moment, so that what each sends opens its own network for
-//! the other. The one that the circuit was dialled to leads: it asks, measures
-//! the way, says *now*, and dials half a way later, when the other has heard.
-//! A connection that comes about replaces the circuit. Promises that nobody is
-//! made to dial without a circuit, more than a few times for each, or
-//! elsewhere than at a few spots.
+//! the other. The one with the greater id leads, whoever dialled the circuit:
+//! it asks, measures the way, says *now*, and dials half a way later, when the
+//! other has heard. A connection that comes about replaces the circuits.
+//! Promises that nobody is made to dial without a circuit, more than a few
+//! times, or elsewhere than at a few spots; that the two never dial each other
+//! twice at a time, which would leave neither of them to answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
@@ -18,9 +19,17 @@ use crate::reach::message::{Spot, Way};
 
 /// What is tried over one circuit, in this order: UDP passes more networks.
 const ROUNDS: [Way; 4] = [Way::Quic, Way::Tcp, Way::Quic, Way::Tcp];
-/// How long an answer, and a dial, may take.
+/// How long an answer, and a dial, may take: longer than it is tried, so that
+/// none is under way when the next begins from the same port.
 const ANSWERS_IN: Duration = Duration::from_secs(10);
-const DIALS_IN: Duration = Duration::from_secs(8);
+const DIALS_IN: Duration = Duration::from_secs(12);
+/// How long circuits may take to become one where both sides dialled one, and
+/// what was said on the other is lost.
+const SETTLING: Duration = Duration::from_millis(500);
+/// Questions that may stay without an answer, and the pause after each: one of
+/// us may not know yet where it is seen.
+const LOST: u32 = 5;
+const LOST_PAUSE: Duration = Duration::from_secs(4);
 /// How long the other side's word on where it is may wait for *now*.
 const FRESH: Duration = Duration::from_secs(30);
 /// How long a circuit stays beside a direct connection, for what is on its way.
@@ -51,8 +60,8 @@ pub enum Step {
 enum State {
     /// Nothing to do, unless the other side asks.
     Idle,
-    /// The next round may begin.
-    Due,
+    /// The next round may begin then.
+    Due(Instant),
     /// Asked where the other side is, then.
     Asked(Instant),
     /// Said *now*; to dial at that time.
@@ -63,13 +72,15 @@ enum State {
     Replaced(Instant),
 }
 
+/// What is known of one member that circuits lead to.
 #[derive(Debug)]
-struct Circuit {
-    peer: PeerId,
-    /// Whether it was dialled to us: then we lead.
+struct Meeting {
+    circuits: BTreeSet<LinkId>,
     leads: bool,
     state: State,
     round: usize,
+    /// Questions without an answer.
+    lost: u32,
     /// Where the other side says it might be met, and when it said so.
     told: Option<(Instant, Vec<Spot>)>,
 }
@@ -77,131 +88,144 @@ struct Circuit {
 /// The machine that leads from circuits to connections.
 #[derive(Debug, Default)]
 pub struct Punch {
-    circuits: BTreeMap<LinkId, Circuit>,
-    out: Vec<Step>,
+    meetings: BTreeMap<PeerId, Meeting>,
+    out: VecDeque<Step>,
 }
 
 impl Punch {
-    /// A circuit to a member is there; `leads` if it was dialled to us.
-    pub fn joined(&mut self, link: LinkId, peer: PeerId, leads: bool) {
-        let state = if leads { State::Due } else { State::Idle };
-        self.circuits.insert(link, Circuit { peer, leads, state, round: 0, told: None });
+    /// A circuit to a member is there; `leads` if our id is the greater one.
+    pub fn joined(&mut self, now: Instant, link: LinkId, peer: PeerId, leads: bool) {
+        let state = if leads { State::Due(now + SETTLING) } else { State::Idle };
+        let circuits = BTreeSet::new();
+        let new = Meeting { circuits, leads, state, round: 0, lost: 0, told: None };
+        self.meetings.entry(peer).or_insert(new).circuits.insert(link);
     }
 
     /// A member is directly connected.
     pub fn connected(&mut self, now: Instant, peer: &PeerId) {
-        for circuit in self.circuits.values_mut().filter(|circuit| circuit.peer == *peer) {
-            if !matches!(circuit.state, State::Replaced(_)) {
-                circuit.state = State::Replaced(now + OVERLAP);
-            }
+        if let Some(meeting) = self.meetings.get_mut(peer)
+            && !matches!(meeting.state, State::Replaced(_))
+        {
+            meeting.state = State::Replaced(now + OVERLAP);
         }
     }
 
     /// A circuit has ended.
     pub fn left(&mut self, link: LinkId) {
-        self.circuits.remove(&link);
+        self.meetings.retain(|_, meeting| {
+            meeting.circuits.remove(&link);
+            !meeting.circuits.is_empty()
+        });
     }
 
     /// The answer to `Meet`: where the other side might be met, if it says so.
     pub fn answered(&mut self, now: Instant, peer: &PeerId, spots: Option<Vec<Spot>>) {
-        let asked = |circuit: &&mut Circuit| {
-            circuit.peer == *peer && matches!(circuit.state, State::Asked(_))
-        };
-        let Some(circuit) = self.circuits.values_mut().find(asked) else { return };
-        let State::Asked(since) = circuit.state else { return };
-        let Some(spots) = spots else {
-            circuit.state = State::Idle;
+        let Some(meeting) = self.meetings.get_mut(peer) else { return };
+        let State::Asked(since) = meeting.state else { return };
+        let Some(spots) = spots.filter(|spots| !spots.is_empty()) else {
+            meeting.lost += 1;
+            let more = meeting.lost < LOST;
+            meeting.state = if more { State::Due(now + LOST_PAUSE) } else { State::Idle };
             return;
         };
-        // A round in which there is nowhere to go is skipped.
-        let here = |way: Way| spots.iter().any(|spot| spot.way == way);
-        while ROUNDS.get(circuit.round).is_some_and(|way| !here(*way)) {
-            circuit.round += 1;
-        }
-        let Some(way) = ROUNDS.get(circuit.round).copied() else {
-            circuit.state = State::Idle;
+        // A round whose way leads nowhere takes the other.
+        let here = |way: &Way| spots.iter().any(|spot| spot.way == *way);
+        let planned = ROUNDS.get(meeting.round).copied();
+        let Some(way) = planned.and_then(|way| [way, Way::Quic, Way::Tcp].into_iter().find(here))
+        else {
+            meeting.state = State::Idle;
             return;
         };
         let half = now.saturating_duration_since(since) / 2;
         let spots = spots.into_iter().filter(|spot| spot.way == way).collect();
-        circuit.state = State::Aimed(now + half, spots);
-        self.out.push(Step::Now(*peer, way));
+        meeting.state = State::Aimed(now + half, spots);
+        self.out.push_back(Step::Now(*peer, way));
     }
 
     /// The other side asks where we are, and says where it is; whether it may
     /// know.
     pub fn asked(&mut self, now: Instant, peer: &PeerId, spots: Vec<Spot>) -> bool {
-        let follows = |circuit: &&mut Circuit| circuit.peer == *peer && !circuit.leads;
-        let Some(circuit) = self.circuits.values_mut().find(follows) else { return false };
-        if circuit.round >= ROUNDS.len() {
+        let meeting = self.meetings.get_mut(peer).filter(|meeting| !meeting.leads);
+        let Some(meeting) = meeting.filter(|meeting| meeting.round < ROUNDS.len()) else {
             return false;
-        }
-        circuit.told = Some((now, spots));
+        };
+        meeting.told = Some((now, spots));
         true
     }
 
     /// The other side says *now*.
     pub fn told_now(&mut self, now: Instant, peer: &PeerId, way: Way) {
-        let follows = |circuit: &&mut Circuit| {
-            circuit.peer == *peer && !circuit.leads && circuit.state == State::Idle
+        let Some(meeting) = self.meetings.get_mut(peer).filter(|meeting| !meeting.leads) else {
+            return;
         };
-        let Some(circuit) = self.circuits.values_mut().find(follows) else { return };
-        let Some((at, spots)) = circuit.told.take() else { return };
+        // A last dial may just be over.
+        if matches!(meeting.state, State::Dialling(until) if now >= until) {
+            meeting.state = State::Idle;
+        }
+        let Some((at, spots)) = meeting.told.take().filter(|_| meeting.state == State::Idle) else {
+            return;
+        };
         let spots: Vec<_> = spots.into_iter().filter(|spot| spot.way == way).collect();
         if spots.is_empty() || now.saturating_duration_since(at) > FRESH {
             return;
         }
-        circuit.round += 1;
-        circuit.state = State::Dialling(now + DIALS_IN);
-        self.out.push(Step::Dial { peer: *peer, spots, answering: false });
+        meeting.round += 1;
+        meeting.state = State::Dialling(now + DIALS_IN);
+        self.out.push_back(Step::Dial { peer: *peer, spots, answering: false });
     }
 
     /// What to do now.
     pub fn poll(&mut self, now: Instant) -> Option<Step> {
-        if !self.out.is_empty() {
-            return Some(self.out.remove(0));
-        }
-        for (link, circuit) in &mut self.circuits {
-            match &mut circuit.state {
-                State::Due => {
-                    circuit.state = State::Asked(now);
-                    return Some(Step::Meet(circuit.peer));
-                }
-                State::Asked(since) if now >= *since + ANSWERS_IN => circuit.state = State::Idle,
-                State::Aimed(at, spots) if now >= *at => {
-                    let spots = std::mem::take(spots);
-                    circuit.round += 1;
-                    circuit.state = State::Dialling(now + DIALS_IN);
-                    return Some(Step::Dial { peer: circuit.peer, spots, answering: true });
-                }
-                State::Dialling(until) if now >= *until => {
-                    let more = circuit.leads && circuit.round < ROUNDS.len();
-                    circuit.state = if more { State::Due } else { State::Idle };
-                    if more {
-                        circuit.state = State::Asked(now);
-                        return Some(Step::Meet(circuit.peer));
-                    }
-                }
-                State::Replaced(at) if now >= *at => {
-                    let link = *link;
-                    self.circuits.remove(&link);
-                    return Some(Step::Close(link));
-                }
-                _ => {}
+        for (peer, meeting) in &mut self.meetings {
+            if let Some(step) = meeting.turn(now, *peer) {
+                self.out.push_back(step);
+            }
+            if matches!(meeting.state, State::Replaced(at) if now >= at) {
+                self.out.extend(std::mem::take(&mut meeting.circuits).into_iter().map(Step::Close));
             }
         }
-        None
+        self.meetings.retain(|_, meeting| !meeting.circuits.is_empty());
+        self.out.pop_front()
     }
 
     /// When `poll` may have something by itself.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let times = self.circuits.values().filter_map(|circuit| match &circuit.state {
-            State::Idle | State::Due => None,
+        let times = self.meetings.values().filter_map(|meeting| match &meeting.state {
+            State::Idle => None,
             State::Asked(since) => Some(*since + ANSWERS_IN),
-            State::Aimed(at, _) | State::Dialling(at) | State::Replaced(at) => Some(*at),
+            State::Due(at) | State::Aimed(at, _) | State::Dialling(at) | State::Replaced(at) => {
+                Some(*at)
+            }
         });
         times.min()
+    }
+}
+
+impl Meeting {
+    /// Goes on if it is time.
+    fn turn(&mut self, now: Instant, peer: PeerId) -> Option<Step> {
+        match &mut self.state {
+            State::Dialling(until) if now >= *until => {
+                let more = self.leads && self.round < ROUNDS.len();
+                self.state = if more { State::Due(now) } else { State::Idle };
+            }
+            State::Asked(since) if now >= *since + ANSWERS_IN => self.state = State::Idle,
+            _ => {}
+        }
+        match &mut self.state {
+            State::Due(at) if now >= *at => {
+                self.state = State::Asked(now);
+                Some(Step::Meet(peer))
+            }
+            State::Aimed(at, spots) if now >= *at => {
+                let spots = std::mem::take(spots);
+                self.round += 1;
+                self.state = State::Dialling(now + DIALS_IN);
+                Some(Step::Dial { peer, spots, answering: true })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -216,8 +240,7 @@ mod tests {
 
     const BOTH: [Way; 2] = [Way::Quic, Way::Tcp];
 
-    /// The two ends of one circuit, `leader` the one it was dialled to, and
-    /// the time that a word takes over it.
+    /// The two ends of one circuit, and the time that a word takes over it.
     struct Pair {
         now: Instant,
         leader: Punch,
@@ -233,8 +256,8 @@ mod tests {
         fn new(delay: Duration) -> Self {
             let ids = [PeerId::random(), PeerId::random()];
             let (mut leader, mut follower) = (Punch::default(), Punch::default());
-            leader.joined(LinkId(1), ids[1], true);
-            follower.joined(LinkId(2), ids[0], false);
+            leader.joined(epoch(), LinkId(1), ids[1], true);
+            follower.joined(epoch(), LinkId(2), ids[0], false);
             let (dials, closed) = (Vec::new(), Vec::new());
             Self { now: epoch(), leader, follower, ids, delay, dials, closed }
         }
@@ -312,10 +335,10 @@ mod tests {
     }
 
     #[test]
-    fn a_way_that_one_side_has_not_is_skipped() {
+    fn a_way_that_one_side_has_not_gives_its_rounds_to_the_other() {
         let mut pair = Pair::new(Duration::from_millis(20));
         pair.run(Duration::from_secs(300), &[Way::Tcp]);
-        assert_eq!(pair.dials.len(), 4);
+        assert_eq!(pair.dials.len(), 2 * ROUNDS.len());
         assert!(pair.dials.iter().all(|(.., spots)| spots[0].way == Way::Tcp));
     }
 
@@ -332,12 +355,37 @@ mod tests {
     }
 
     #[test]
+    fn a_question_that_is_lost_with_its_circuit_is_asked_again_on_the_other() {
+        let mut now = epoch();
+        let (mut punch, peer) = (Punch::default(), PeerId::random());
+        punch.joined(now, LinkId(1), peer, true);
+        punch.joined(now, LinkId(2), peer, true);
+        punch.left(LinkId(1));
+        for _ in 0..LOST {
+            assert_eq!(punch.poll(now), None);
+            now = punch.next_deadline().unwrap();
+            assert_eq!(punch.poll(now), Some(Step::Meet(peer)));
+            punch.answered(now, &peer, None);
+        }
+        assert_eq!(punch.next_deadline(), None, "nobody is there who answers");
+    }
+
+    #[test]
+    fn a_second_circuit_begins_nothing_of_its_own() {
+        let mut pair = Pair::new(Duration::from_millis(20));
+        pair.leader.joined(pair.now, LinkId(3), pair.ids[1], true);
+        pair.follower.joined(pair.now, LinkId(4), pair.ids[0], false);
+        pair.run(Duration::from_secs(4), &BOTH);
+        assert_eq!(pair.dials.len(), 2, "one dial from each side");
+    }
+
+    #[test]
     fn nobody_dials_without_a_circuit_without_a_word_or_on_an_old_one() {
         let now = epoch();
         let (mut punch, peer) = (Punch::default(), PeerId::random());
         assert!(!punch.asked(now, &peer, spots(&BOTH)));
         punch.told_now(now, &peer, Way::Quic);
-        punch.joined(LinkId(1), peer, false);
+        punch.joined(now, LinkId(1), peer, false);
         punch.told_now(now, &peer, Way::Quic);
         assert!(punch.asked(now, &peer, spots(&BOTH)));
         punch.told_now(now + FRESH * 2, &peer, Way::Quic);
@@ -351,7 +399,7 @@ mod tests {
     fn relay_abuse_makes_nobody_dial_more_than_a_few_times() {
         let mut now = epoch();
         let (mut punch, peer) = (Punch::default(), PeerId::random());
-        punch.joined(LinkId(1), peer, false);
+        punch.joined(now, LinkId(1), peer, false);
         let mut dials = 0;
         for _ in 0..1_000 {
             punch.asked(now, &peer, spots(&BOTH));
@@ -363,6 +411,6 @@ mod tests {
         }
         assert_eq!(dials, ROUNDS.len());
         punch.left(LinkId(1));
-        assert!(punch.circuits.is_empty());
+        assert!(punch.meetings.is_empty());
     }
 }
