@@ -208,8 +208,9 @@ fn three_people_sign_root_with_files_on_a_stick() {
     assert_eq!(years.followed(), 2);
     years.vendor(&["root", "publish", &stick]).refused(&["version 1", "version 2 is public"]);
 
-    // From now on the home alone cannot change root: it proposes.
-    fs::remove_file(years.key("root.pem")).unwrap();
+    // The old key signs nothing any more: from now on the home alone cannot
+    // change root, and proposes.
+    assert!(!years.key("root.pem").exists() && years.key("retired/root.pem").exists());
     let told = years.vendor(&["key", "rotate", "timestamp"]).well().text;
     assert!(told.contains("root-3.proposal"), "{told}");
     assert_eq!(years.followed(), 2);
