@@ -6,7 +6,7 @@
 //! it asks, measures the way, says *now*, and dials half a way later, when the
 //! other has heard. A connection that comes about replaces the circuits.
 //! Promises that nobody is made to dial without a circuit, more than a few
-//! times, or elsewhere than at a few spots; that the two never dial each other
+//! times, on its own network, or elsewhere than at a few spots; that the two never dial each other
 //! twice at a time, which would leave neither of them to answer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 
+use crate::address::is_local;
 use crate::link::LinkId;
 use crate::reach::message::{Spot, Way};
 
@@ -122,7 +123,7 @@ impl Punch {
     pub fn answered(&mut self, now: Instant, peer: &PeerId, spots: Option<Vec<Spot>>) {
         let Some(meeting) = self.meetings.get_mut(peer) else { return };
         let State::Asked(since) = meeting.state else { return };
-        let Some(spots) = spots.filter(|spots| !spots.is_empty()) else {
+        let Some(spots) = spots.map(far).filter(|spots| !spots.is_empty()) else {
             meeting.lost += 1;
             let more = meeting.lost < LOST;
             meeting.state = if more { State::Due(now + LOST_PAUSE) } else { State::Idle };
@@ -149,7 +150,7 @@ impl Punch {
         let Some(meeting) = meeting.filter(|meeting| meeting.round < ROUNDS.len()) else {
             return false;
         };
-        meeting.told = Some((now, spots));
+        meeting.told = Some((now, far(spots)));
         true
     }
 
@@ -200,6 +201,12 @@ impl Punch {
         });
         times.min()
     }
+}
+
+/// Without spots on our own network or machine: nobody makes us knock there.
+fn far(mut spots: Vec<Spot>) -> Vec<Spot> {
+    spots.retain(|spot| !is_local(&spot.address()));
+    spots
 }
 
 impl Meeting {
@@ -368,6 +375,24 @@ mod tests {
             punch.answered(now, &peer, None);
         }
         assert_eq!(punch.next_deadline(), None, "nobody is there who answers");
+    }
+
+    #[test]
+    fn our_own_network_is_never_dialled_on_anybodys_word() {
+        let (now, peer) = (epoch(), PeerId::random());
+        let local = [[192, 168, 1, 1], [127, 0, 0, 1], [10, 0, 0, 1]];
+        let local = local.map(|ip| Spot { way: Way::Tcp, at: (ip, 22).into() }).to_vec();
+        let mut follower = Punch::default();
+        follower.joined(now, LinkId(1), peer, false);
+        assert!(follower.asked(now, &peer, local.clone()));
+        follower.told_now(now, &peer, Way::Tcp);
+        assert_eq!(follower.poll(now), None);
+        let mut leader = Punch::default();
+        leader.joined(now, LinkId(1), peer, true);
+        let now = now + SETTLING;
+        assert_eq!(leader.poll(now), Some(Step::Meet(peer)));
+        leader.answered(now, &peer, Some(local));
+        assert_eq!(leader.poll(now), None, "as if it had not answered");
     }
 
     #[test]
