@@ -93,7 +93,19 @@ pub(crate) fn read(
     let bare_len = if has_bare { varint::read(&mut body)? } else { 0 };
     let bare_len = usize::try_from(bare_len).map_err(|_| BodyError::CutShort)?;
     let (bare, coded) = body.split_at_checked(bare_len).ok_or(BodyError::CutShort)?;
-    let mut reader = Reader::new(coded);
+    match Reader::of_long(coded) {
+        Some(reader) => read_coded(reader, bare, old, target_len, out),
+        None => read_coded(Reader::new(coded), bare, old, target_len, out),
+    }
+}
+
+fn read_coded<const TWO: bool>(
+    mut reader: Reader<'_, TWO>,
+    bare: &[u8],
+    old: &Old<'_>,
+    target_len: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), BodyError> {
     let nothing = Choice { zones: &Zones::default(), copies: &[], depth: 0 };
     let mut draft = draft(&mut reader, &[], &nothing, old, target_len)?;
     extra::read(&mut reader, &mut draft.buffer, &draft.holes, bare)?;

@@ -248,24 +248,40 @@ impl Writer {
     }
 
     /// The bytes of all decisions.
-    pub(crate) fn finish(self) -> Vec<u8> {
-        let mut state = 0u64;
-        let mut words = Vec::new();
-        for Share { start, len, bits } in self.shares.into_iter().rev() {
-            let len = u64::from(len);
-            if state >= len << (63 - bits) {
-                words.push(state as u32);
-                state >>= 32;
-            }
-            state = ((state / len) << bits) + state % len + u64::from(start);
-        }
+    pub(crate) fn finish(&self) -> Vec<u8> {
+        let (states, words) = self.coded([0]);
+        let [state] = states;
         let zeros = state.leading_zeros() as usize / 8;
         let zeros = if words.is_empty() { zeros } else { zeros.min(8 - MIN_STATE_BYTES) };
-        let mut out = state.to_be_bytes()[zeros..].to_vec();
-        out.extend(words.iter().rev().flat_map(|word| word.to_be_bytes()));
-        out
+        let one = [&state.to_be_bytes()[zeros..], &words].concat();
+        if one.len() < LONG_STREAM_BYTES {
+            return one;
+        }
+        // A reader has two decisions under way at once.
+        let (states, words) = self.coded([SMALL; 2]);
+        let mut two = [&states.map(u64::to_be_bytes).concat()[..], &words].concat();
+        two.resize(two.len().max(LONG_STREAM_BYTES), 0);
+        two
+    }
+
+    /// What is left in the states, which take turns, and the words before.
+    fn coded<const STATES: usize>(&self, mut states: [u64; STATES]) -> ([u64; STATES], Vec<u8>) {
+        let mut words = Vec::new();
+        for (turn, Share { start, len, bits }) in self.shares.iter().enumerate().rev() {
+            let state = &mut states[turn % STATES];
+            let len = u64::from(*len);
+            if *state >= len << (63 - bits) {
+                words.push(*state as u32);
+                *state >>= 32;
+            }
+            *state = ((*state / len) << bits) + *state % len + u64::from(*start);
+        }
+        (states, words.iter().rev().flat_map(|word| word.to_be_bytes()).collect())
     }
 }
+
+/// Streams of so many bytes have two states.
+pub(crate) const LONG_STREAM_BYTES: usize = 16 << 10;
 
 /// With words behind it, the first state has at least so many bytes.
 const MIN_STATE_BYTES: usize = 5;
@@ -296,10 +312,12 @@ impl Coder for Writer {
     }
 }
 
-/// Gives the decisions that were taken.
+/// Gives the decisions that were taken; with two states, of long streams.
 #[derive(Debug, Default)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct Reader<'a, const TWO: bool = false> {
     state: u64,
+    /// Takes turns with `state`, if there are two.
+    other: u64,
     rest: &'a [u8],
 }
 
@@ -312,9 +330,20 @@ impl<'a> Reader<'a> {
         };
         let (first, rest) = bytes.split_at(first);
         let state = first.iter().fold(0, |state, byte| state << 8 | u64::from(*byte));
-        Self { state, rest }
+        Self { state, other: 0, rest }
     }
 
+    /// Of a stream that is long enough for two states.
+    pub(crate) fn of_long(bytes: &'a [u8]) -> Option<Reader<'a, true>> {
+        let (state, rest) = bytes.split_first_chunk()?;
+        let (other, rest) = rest.split_first_chunk()?;
+        let [state, other] = [*state, *other].map(u64::from_be_bytes);
+        (bytes.len() >= LONG_STREAM_BYTES).then_some(Reader { state, other, rest })
+    }
+}
+
+impl<const TWO: bool> Reader<'_, TWO> {
+    /// Goes on to the next decision.
     #[inline(always)]
     fn renew(&mut self) {
         if self.state < SMALL
@@ -323,10 +352,13 @@ impl<'a> Reader<'a> {
             self.state = self.state << 32 | u64::from(u32::from_be_bytes(*bytes));
             self.rest = rest;
         }
+        if TWO {
+            std::mem::swap(&mut self.state, &mut self.other);
+        }
     }
 }
 
-impl Coder for Reader<'_> {
+impl<const TWO: bool> Coder for Reader<'_, TWO> {
     const WRITES: bool = false;
 
     #[inline(always)]
@@ -369,7 +401,7 @@ mod tests {
     use super::*;
 
     /// Decisions of changing chances, mixed with even ones.
-    fn session<C: Coder>(coder: &mut C, seed: u32) -> Vec<u32> {
+    fn session<C: Coder>(coder: &mut C, seed: u32, len: usize) -> Vec<u32> {
         let mut state = seed;
         let mut next = || {
             state = state.wrapping_mul(0x9e37_79b1).wrapping_add(0x7f4a_7c15);
@@ -378,8 +410,8 @@ mod tests {
         let mut bits = [Bit::QUICK, Bit::STEADY, Bit::QUICK];
         let mut nibble = Nibble::new();
         let mut given = Vec::new();
-        for at in 0..5000 {
-            let skew = [60, 60_000, 65_400][at / 1700];
+        for at in 0..len {
+            let skew = [60, 60_000, 65_400][at / 1700 % 3];
             let bit = next() % 65_536 < skew;
             given.push(u32::from(coder.bit(&mut bits[at % 3], bit)));
             let count = next() % 17;
@@ -396,10 +428,30 @@ mod tests {
     fn what_is_written_is_read() {
         for seed in 0..50 {
             let mut writer = Writer::new();
-            let written = session(&mut writer, seed);
+            let written = session(&mut writer, seed, 5000);
             let bytes = writer.finish();
-            assert_eq!(session(&mut Reader::new(&bytes), seed), written, "seed {seed}");
+            assert!(Reader::of_long(&bytes).is_none(), "{}", bytes.len());
+            assert_eq!(session(&mut Reader::new(&bytes), seed, 5000), written, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn long_streams_have_two_states() {
+        let mut long = 0;
+        for len in (5000..45_000).step_by(1999) {
+            let mut writer = Writer::new();
+            let written = session(&mut writer, 3, len);
+            let bytes = writer.finish();
+            match Reader::of_long(&bytes) {
+                Some(mut reader) => {
+                    long += 1;
+                    assert_eq!(session(&mut reader, 3, len), written, "{len}");
+                }
+                None => assert_eq!(session(&mut Reader::new(&bytes), 3, len), written, "{len}"),
+            }
+        }
+        assert!((1..20).contains(&long), "{long} of 21 are long");
+        assert!(Reader::of_long(&[0xff; LONG_STREAM_BYTES - 1]).is_none());
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! a number of a few bytes, little-endian, and many numbers change by the same
 //! amount: amounts are remembered. Whatever else changes is told byte by byte.
 
-use crate::coder::{Bit, Coder};
+use crate::coder::{Bit, Coder, Nibble};
 use crate::index::common_bytes;
-use crate::numbers::{Number, symbol, to_front};
+use crate::numbers::{Byte, Number, to_front};
 
 /// The bytes of a number that changes.
 const WORD: usize = 4;
@@ -64,9 +64,9 @@ struct Model {
     gaps: [Number; 6],
     /// Whether the amount was seen before, by whether the last was.
     known: [Bit; 4],
-    which: [[Bit; 1 << AMOUNT_BITS]; 2],
+    which: [Nibble; 2],
     /// What is added to a byte, by its place.
-    bytes: Vec<[Bit; 256]>,
+    bytes: Vec<Byte>,
     /// Whether the next byte differs too, by place.
     more: [Bit; 8],
 }
@@ -85,8 +85,8 @@ pub(crate) fn code<C: Coder>(
         amount_of: Recall::new(),
         gaps: [const { Number::new() }; 6],
         known: [Bit::QUICK; 4],
-        which: [[Bit::QUICK; 1 << AMOUNT_BITS]; 2],
-        bytes: vec![[Bit::QUICK; 256]; 4],
+        which: [Nibble::new(); 2],
+        bytes: vec![Byte::new(); 4],
         more: [Bit::QUICK; 8],
     };
     let mut amounts = [0u32; 1 << AMOUNT_BITS];
@@ -131,9 +131,9 @@ pub(crate) fn code<C: Coder>(
                     let which = amounts.iter().position(|known| *known == amount);
                     let known = coder.bit(&mut model.known[history], which.is_some());
                     history = history << 1 & 3 | usize::from(known);
-                    let bits = &mut model.which[history >> 1];
+                    let places = &mut model.which[history >> 1];
                     known.then(|| {
-                        let which = symbol(coder, bits, which.unwrap_or(0) as u32);
+                        let which = coder.nibble(places, which.unwrap_or(0) as u32);
                         amounts[which as usize]
                     })
                 }
@@ -151,8 +151,8 @@ pub(crate) fn code<C: Coder>(
         loop {
             let place = at - start;
             let added = if C::WRITES { new[at].wrapping_sub(bytes[at]) } else { 0 };
-            let added = symbol(coder, &mut model.bytes[place.min(3)], u32::from(added));
-            bytes[at] = bytes[at].wrapping_add(added as u8);
+            let added = model.bytes[place.min(3)].code(coder, added);
+            bytes[at] = bytes[at].wrapping_add(added);
             at += 1;
             if at == bytes.len() {
                 return Ok(());

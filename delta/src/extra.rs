@@ -115,8 +115,8 @@ pub(crate) fn write(writer: &mut Writer, buffer: &[u8], holes: &[Hole], depth: u
 }
 
 /// Fills the `holes` in `buffer`.
-pub(crate) fn read(
-    reader: &mut Reader<'_>,
+pub(crate) fn read<const TWO: bool>(
+    reader: &mut Reader<'_, TWO>,
     buffer: &mut [u8],
     holes: &[Hole],
     mut bare: &[u8],
@@ -140,8 +140,8 @@ pub(crate) fn read(
 }
 
 #[inline(always)]
-fn fill(
-    reader: &mut Reader<'_>,
+fn fill<const TWO: bool>(
+    reader: &mut Reader<'_, TWO>,
     buffer: &mut [u8],
     filling: &mut Filling,
     chunk: Range<usize>,

@@ -58,9 +58,13 @@ impl Runs {
         let first = sorted.first().map_or(0, |run| run.va);
         let span = sorted.last().map_or(0, |run| run.va) - first;
         let part = (u64::BITS - span.leading_zeros()).saturating_sub(PART_BITS);
-        let starts = 0..=(span >> part) + 1;
-        let before = |at: u64| sorted.partition_point(|run| (run.va - first) >> part < at) as u32;
-        let parts = starts.map(before).collect();
+        let mut before = 0;
+        let parts = (0..=(span >> part) + 1).map(|at| {
+            let left = sorted[before..].iter();
+            before += left.take_while(|run| (run.va - first) >> part < at).count();
+            before as u32
+        });
+        let parts = parts.collect();
         Self { sorted, first, part, parts }
     }
 
@@ -92,16 +96,40 @@ pub(crate) struct Lookup {
     pub(crate) last: u64,
 }
 
+/// By how much keys moved, the last one of each place.
+///
+/// 32 bits of either are kept, so that processors keep all of it at hand: whose
+/// key or shift has more is taken for another, which costs a guess.
+struct Memory(Vec<(u32, i32)>);
+
+impl Memory {
+    fn new() -> Self {
+        Self(vec![(u32::MAX, 0); 1 << SEEN_BITS])
+    }
+
+    #[inline(always)]
+    fn place(key: u64) -> usize {
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SEEN_BITS)) as usize
+    }
+
+    #[inline(always)]
+    fn recall(&self, key: u64) -> Option<u64> {
+        let (known, shift) = self.0[Self::place(key)];
+        (known == key as u32).then_some(i64::from(shift).cast_unsigned())
+    }
+
+    #[inline(always)]
+    fn learn(&mut self, key: u64, shift: u64) {
+        self.0[Self::place(key)] = (key as u32, shift as i32);
+    }
+}
+
 /// Labels and what became of them.
 pub(crate) struct Labels<'a> {
     zones: &'a Zones,
     runs: Runs,
-    seen: Vec<(u64, u64)>,
-    near: [Vec<(u64, u64)>; 2],
-}
-
-fn slot(key: u64) -> usize {
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SEEN_BITS)) as usize
+    seen: Memory,
+    near: [Memory; 2],
 }
 
 impl<'a> Labels<'a> {
@@ -126,23 +154,22 @@ impl<'a> Labels<'a> {
             new += copy.len as u64;
         }
         let runs = Runs::new(runs);
-        let unknown = || vec![(u64::MAX, 0); 1 << SEEN_BITS];
-        Self { zones, runs, seen: unknown(), near: [unknown(), unknown()] }
+        Self { zones, runs, seen: Memory::new(), near: [Memory::new(), Memory::new()] }
     }
 
     /// By how much a label moved, as guessed in one of the `WAYS`, the first
     /// being the likeliest.
-    #[inline]
-    pub(crate) fn guess(&self, way: usize, lookup: Lookup) -> Option<u64> {
-        let Lookup { label, here, last } = lookup;
+    #[inline(always)]
+    pub(crate) fn guess(&self, way: usize, lookup: &Lookup) -> Option<u64> {
+        let Lookup { label, here, last } = *lookup;
         match way {
-            0 => Some(self.seen[slot(label)]).filter(|(key, _)| *key == label).map(|(_, by)| by),
+            0 => self.seen.recall(label),
             1 if here.holds(label) => Some(here.shift),
             1 => self.runs.around(label).0.filter(|run| run.holds(label)).map(|run| run.shift),
-            2 => NEAR.iter().zip(&self.near).find_map(|(bits, near)| {
-                let (key, shift) = near[slot(label >> bits)];
-                (key == label >> bits).then_some(shift)
-            }),
+            2 => {
+                let [nearest, near] = &self.near;
+                nearest.recall(label >> NEAR[0]).or_else(|| near.recall(label >> NEAR[1]))
+            }
             3 => {
                 let (before, after) = self.runs.around(label);
                 let beside = |run: &&Run| label >= run.end && label - run.end < BESIDE;
@@ -157,9 +184,9 @@ impl<'a> Labels<'a> {
     /// Learns that `label` went to `va`.
     pub(crate) fn learn(&mut self, label: u64, va: u64) {
         let shift = va.wrapping_sub(label);
-        self.seen[slot(label)] = (label, shift);
+        self.seen.learn(label, shift);
         for (bits, near) in NEAR.iter().zip(&mut self.near) {
-            near[slot(label >> bits)] = (label >> bits, shift);
+            near.learn(label >> bits, shift);
         }
     }
 }

@@ -100,8 +100,10 @@ impl References<'_> {
         let mut known = None;
         let history = class.history;
         for way in 0..WAYS {
-            let Some(shift) = self.labels.guess(way, lookup) else { continue };
-            if tried[..turn].contains(&shift) {
+            let Some(shift) = self.labels.guess(way, &lookup) else { continue };
+            // All are compared, so that no processor has to foresee how many.
+            let before = tried.iter().enumerate();
+            if before.fold(false, |any, (at, other)| any | (at < turn) & (*other == shift)) {
                 continue;
             }
             tried[turn] = shift;

@@ -56,37 +56,35 @@ impl Scan<'_> {
         self.zones.of_old(field.label(field.value(bytes))).is_some()
     }
 
+    /// The fields of x86-64 code.
     fn code(&self, bytes: &mut [u8], mut with: impl FnMut(&mut [u8], Field)) {
-        let mut at = 0;
-        while at + 6 <= bytes.len() {
-            let rest = &bytes[at..bytes.len() - 5];
-            at +=
-                rest.iter().position(|byte| OPCODES[usize::from(*byte)] != 0).unwrap_or(rest.len());
-            if at + 6 > bytes.len() {
-                break;
-            }
-            let (site, class) = match OPCODES[usize::from(bytes[at])] {
-                CALL => (at + 1, 0),
-                TWO_BYTES if bytes[at + 1] & 0xf0 == 0x80 => (at + 2, 1),
-                BESIDE => (at + 1, 2),
-                _ => {
-                    at += 1;
-                    continue;
+        let end = bytes.len().saturating_sub(5);
+        let mut next = 0;
+        for start in (0..end).step_by(OPCODES_AT_ONCE) {
+            let mut left = opcodes(&bytes[start..]) & lowest(end - start);
+            // What stands in a field begins nothing.
+            left &= !lowest(next.max(start) - start);
+            while left != 0 {
+                let at = start + left.trailing_zeros() as usize;
+                left &= left - 1;
+                let (site, class) = match bytes[at] {
+                    0xe8 | 0xe9 => (at + 1, 0),
+                    0x0f => (at + 2, 1),
+                    _ => (at + 1, 2),
+                };
+                let origin = [self.old_va + site as u64 + 4, self.new_va + site as u64 + 4];
+                let field = Field { at: site, width: 4, class, form: Form::Plain, origin };
+                let label = field.label(field.value(bytes));
+                let within = self.zone.old.holds(label)
+                    || self
+                        .zones
+                        .of_old(label)
+                        .is_some_and(|zone| class == 2 || zone.kind == Kind::X86);
+                if within {
+                    with(bytes, field);
+                    next = site + 4;
+                    left &= !lowest(next - start);
                 }
-            };
-            let origin = [self.old_va + site as u64 + 4, self.new_va + site as u64 + 4];
-            let field = Field { at: site, width: 4, class, form: Form::Plain, origin };
-            let label = field.label(field.value(bytes));
-            let within = self.zone.old.holds(label)
-                || self
-                    .zones
-                    .of_old(label)
-                    .is_some_and(|zone| class == 2 || zone.kind == Kind::X86);
-            if within {
-                with(bytes, field);
-                at = site + 4;
-            } else {
-                at += 1;
             }
         }
     }
@@ -252,28 +250,38 @@ impl Scan<'_> {
     }
 }
 
-/// A call or a jump: a distance follows.
-const CALL: u8 = 1;
+/// So many bytes are looked at together, one for each bit of a number.
+const OPCODES_AT_ONCE: usize = 64;
 
-/// The first byte of opcodes of two bytes; 80 to 8f are conditional jumps.
-const TWO_BYTES: u8 = 2;
-
-/// What says, in most instructions, that data lie at a distance from the code.
-const BESIDE: u8 = 3;
-
-/// What x86-64 code may mean by a byte.
-const OPCODES: [u8; 256] = {
-    let mut opcodes = [0; 256];
-    let mut byte = 0x05;
-    while byte < 0x40 {
-        opcodes[byte] = BESIDE;
-        byte += 8;
+/// Which of the first bytes begin an instruction that may refer to something:
+/// e8 and e9; 0f before 80 to 8f; 05, 0d, 15 and so on to 3d.
+#[inline(always)]
+fn opcodes(bytes: &[u8]) -> u64 {
+    let mut window = [0; OPCODES_AT_ONCE + 1];
+    match bytes.first_chunk() {
+        Some(all) => window = *all,
+        None => window[..bytes.len()].copy_from_slice(bytes),
     }
-    opcodes[0x0f] = TWO_BYTES;
-    opcodes[0xe8] = CALL;
-    opcodes[0xe9] = CALL;
-    opcodes
-};
+    let mut flags = [0u8; OPCODES_AT_ONCE];
+    for (at, flag) in flags.iter_mut().enumerate() {
+        let (byte, second) = (window[at], window[at + 1]);
+        let near = byte & 0xfe == 0xe8;
+        let beside = byte & 0xc7 == 0x05;
+        let two = (byte == 0x0f) & (second & 0xf0 == 0x80);
+        *flag = u8::from(near | beside | two);
+    }
+    let (words, _) = flags.as_chunks::<8>();
+    words.iter().rev().fold(0, |bits, word| {
+        // Eight flags of a byte each, as the upper byte's bits.
+        bits << 8 | u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    })
+}
+
+/// A number whose lowest `count` bits are set.
+#[inline(always)]
+fn lowest(count: usize) -> u64 {
+    if count < OPCODES_AT_ONCE { (1 << count) - 1 } else { u64::MAX }
+}
 
 /// By which power of two an AArch64 instruction multiplies the 12 bits that
 /// it adds to a register: additions, loads and stores.

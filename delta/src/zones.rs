@@ -118,9 +118,16 @@ pub(crate) struct Zones {
     pub(crate) start: u64,
     /// Where zones begin in the old memory, in order, and which.
     by_va: Vec<(u64, usize)>,
+    /// How many of these begin before each page of the old memory.
+    pages: Vec<u8>,
+    /// How many bits an address has within a page.
+    page_bits: u32,
     /// Where the last one ends.
     end: u64,
 }
+
+/// How many pages the old memory has at most, as a power of two.
+const PAGES_BITS: u32 = 11;
 
 /// Zones that are not sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -148,7 +155,11 @@ impl Zones {
             list.iter().enumerate().map(|(index, zone)| (zone.old.va, index)).collect();
         by_va.sort_unstable();
         let end = list.iter().map(|zone| zone.old.va + zone.old.len).max().unwrap_or(0);
-        Self { list, start, by_va, end }
+        let page_bits = (u64::BITS - end.leading_zeros()).saturating_sub(PAGES_BITS);
+        let begun = |page: u64| by_va.partition_point(|(va, _)| *va < page << page_bits);
+        // There are at most `MAX_ZONES` in what a decoder reads.
+        let pages = (0..=end >> page_bits).map(|page| begun(page).min(255) as u8).collect();
+        Self { list, start, by_va, pages, page_bits, end }
     }
 
     /// Codes all zones; a reader ignores `self`.
@@ -217,9 +228,10 @@ impl Zones {
         if va > self.end {
             return None;
         }
-        let next = self.by_va.partition_point(|(start, _)| *start <= va);
-        let (_, index) = *self.by_va.get(next.checked_sub(1)?)?;
-        Some(&self.list[index]).filter(|zone| zone.old.holds(va))
+        let begun = usize::from(*self.pages.get((va >> self.page_bits) as usize)?);
+        let here = self.by_va.get(begun..)?.iter().take_while(|(start, _)| *start <= va).count();
+        let (_, index) = *self.by_va.get((begun + here).checked_sub(1)?)?;
+        self.list.get(index).filter(|zone| zone.old.holds(va))
     }
 
     /// Whether something of the new file is at `va`.

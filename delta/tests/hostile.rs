@@ -179,7 +179,7 @@ proptest! {
     #[test]
     fn random_bytes_are_no_delta(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(applied(&bytes, MIB).is_err());
-        let mut behind_magic = vec![0xd3];
+        let mut behind_magic = vec![0xd4];
         behind_magic.extend(bytes);
         prop_assert!(applied(&behind_magic, MIB).is_err());
     }
@@ -197,6 +197,7 @@ fn what_is_no_delta_says_so() {
     assert_eq!(header(b"").unwrap_err(), FormatError::NotADelta);
     assert_eq!(with(0, b'u'), FormatError::NotADelta);
     assert_eq!(with(0, 0xd1), FormatError::UnknownVersion { found: 1 });
+    assert_eq!(with(0, 0xd3), FormatError::UnknownVersion { found: 3 });
     assert_eq!(with(1, 0x40), FormatError::Contradiction);
     assert_eq!(with(1, 1), FormatError::Contradiction);
 }
