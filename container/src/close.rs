@@ -35,6 +35,12 @@ pub enum CloseError {
         /// What was found, in the words of what reconstructs it.
         why: String,
     },
+    /// A list names a file that is not there.
+    #[error("it lists {path}, which is not there")]
+    Unlisted {
+        /// As it is named.
+        path: String,
+    },
     /// The file would have another length.
     #[error("the file would have {found} bytes or more, expected {expected}")]
     Length {

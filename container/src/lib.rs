@@ -4,7 +4,8 @@
 //! it. The **view** of a gzip or zip file has the plain text in place of each
 //! stream, so a delta between two views is small. [`open()`] makes a view
 //! together with the [`Recipe`] that turns it back, [`close()`] follows the
-//! recipe, and [`view()`] opens a file that only is to be read. The formats are
+//! recipe, and [`view()`] opens a file that only is to be read. [`list`] does the
+//! same for files that list the hashes of others. The formats are
 //! docs/container.md.
 //!
 //! This crate knows nothing of releases, disks or peers.
@@ -13,6 +14,7 @@ pub mod close;
 pub mod find;
 mod inflate;
 pub mod limits;
+pub mod list;
 pub mod open;
 mod quiet;
 pub mod recipe;

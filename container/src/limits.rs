@@ -19,6 +19,12 @@ pub const CORRECTIONS_BYTES: u64 = 1 << 20;
 /// Streams of one file.
 pub const STREAMS: usize = 65_536;
 
+/// A list of hashes, in bytes.
+pub const LIST_BYTES: u64 = 16 << 20;
+
+/// How many directories above its own the paths of a list begin.
+pub const LIST_ABOVE: u64 = 64;
+
 /// Files whose recipes stand together.
 pub const RECIPES: usize = 65_536;
 

@@ -54,7 +54,7 @@ pub fn open(file: &[u8], streams: &[Stream], wanted: &dyn Fn(&[u8]) -> bool) -> 
     if runs.is_empty() {
         return None;
     }
-    Some(Opened { view: unfolded(file, opened), recipe: Recipe { runs } })
+    Some(Opened { view: unfolded(file, opened), recipe: Recipe { runs, above: None } })
 }
 
 /// The view that `recipe` turns back into `file`: what [`open`] made of it,

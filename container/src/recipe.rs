@@ -3,12 +3,14 @@
 //! Columns, not rows: the corrections of files from one hand are alike, so
 //! that they pack well beside each other.
 
-use crate::limits::{CORRECTIONS_BYTES, PLAIN_BYTES, RECIPES, RECIPES_BYTES, STREAMS, VIEW_BYTES};
+use crate::limits::{
+    CORRECTIONS_BYTES, LIST_ABOVE, PLAIN_BYTES, RECIPES, RECIPES_BYTES, STREAMS, VIEW_BYTES,
+};
 use crate::varint;
 
-/// What reconstructs streams: preflate-rs 0.7.6 with corrections as it writes
-/// them. Another version of it would be another codec.
-pub const CODEC: u32 = 1;
+/// What closes views: streams by preflate-rs 0.7.6 with corrections as it
+/// writes them, and lists. Another version of either would be another codec.
+pub const CODEC: u32 = 2;
 
 /// Bytes of the view that stay as they are, and a stream's plain text behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub struct Run {
 pub struct Recipe {
     /// The runs, in order.
     pub runs: Vec<Run>,
+    /// If it is a list, which then has no runs: how many directories above its
+    /// own its paths begin.
+    pub above: Option<u64>,
 }
 
 /// Bytes that are no recipes.
@@ -65,6 +70,12 @@ pub enum RecipeError {
         /// Its view's length.
         view_len: u64,
     },
+    /// A list with streams.
+    #[error("recipe {index} is that of a list, and has streams")]
+    Mixed {
+        /// Which recipe.
+        index: usize,
+    },
     /// Something follows where they should end.
     #[error("{found} bytes follow the recipes")]
     Trailing {
@@ -80,7 +91,11 @@ pub fn encode(recipes: &[Recipe]) -> Vec<u8> {
     let runs = || recipes.iter().flat_map(|recipe| &recipe.runs);
     varint::put(&mut out, recipes.len() as u64);
     for recipe in recipes {
-        varint::put(&mut out, recipe.runs.len() as u64);
+        let is_list = u64::from(recipe.above.is_some());
+        varint::put(&mut out, (recipe.runs.len() as u64) << 1 | is_list);
+    }
+    for above in recipes.iter().filter_map(|recipe| recipe.above) {
+        varint::put(&mut out, above);
     }
     for run in runs() {
         varint::put(&mut out, run.literal_len);
@@ -110,9 +125,18 @@ pub fn decode(mut bytes: &[u8], view_lens: &[u64]) -> Result<Vec<Recipe>, Recipe
         return Err(RecipeError::Count { expected: view_lens.len(), found });
     }
     let mut counts = Vec::with_capacity(view_lens.len());
-    for _ in view_lens {
-        let count = number(input, STREAMS as u64, "a number of streams")?;
-        counts.push(usize::try_from(count).expect("it is within a small bound"));
+    let mut aboves = Vec::with_capacity(view_lens.len());
+    for index in 0..view_lens.len() {
+        let found = number(input, (STREAMS as u64) << 1 | 1, "a number of streams")?;
+        let count = usize::try_from(found >> 1).expect("it is within a small bound");
+        if found & 1 == 1 && count > 0 {
+            return Err(RecipeError::Mixed { index });
+        }
+        counts.push(count);
+        aboves.push((found & 1 == 1).then_some(0));
+    }
+    for above in aboves.iter_mut().flatten() {
+        *above = number(input, LIST_ABOVE, "where a list's paths begin")?;
     }
     let total: usize = counts.iter().sum();
     // Each run has three numbers: more than could be there are refused first.
@@ -139,7 +163,7 @@ pub fn decode(mut bytes: &[u8], view_lens: &[u64]) -> Result<Vec<Recipe>, Recipe
             *input = rest;
             runs.push(Run { literal_len, plain_len, corrections: corrections.to_vec() });
         }
-        recipes.push(Recipe { runs });
+        recipes.push(Recipe { runs, above: aboves[index] });
     }
     match input.len() {
         0 => Ok(recipes),
@@ -170,8 +194,10 @@ mod tests {
             plain_len,
             corrections: corrections.to_vec(),
         };
-        let one = Recipe { runs: vec![run(10, 300, b"abc"), run(0, 0, b"")] };
-        (vec![one, Recipe::default(), Recipe { runs: vec![run(1, 2, b"de")] }], vec![320, 7, 3])
+        let streams = |runs| Recipe { runs, above: None };
+        let one = streams(vec![run(10, 300, b"abc"), run(0, 0, b"")]);
+        let list = Recipe { runs: Vec::new(), above: Some(1) };
+        (vec![one, list, streams(vec![run(1, 2, b"de")])], vec![320, 7, 3])
     }
 
     #[test]
@@ -197,10 +223,13 @@ mod tests {
     #[test]
     fn numbers_beyond_their_bounds_are_refused_before_memory_is_taken() {
         let mut many = vec![1];
-        varint::put(&mut many, STREAMS as u64);
+        varint::put(&mut many, (STREAMS as u64) << 1);
         let refused = decode(&many, &[1]);
         assert!(matches!(refused, Err(RecipeError::TooLarge { .. })), "{refused:?}");
-        let mut long = vec![1, 1];
+        assert_eq!(decode(&[1, 3, 0], &[1]), Err(RecipeError::Mixed { index: 0 }));
+        let far = decode(&[1, 1, 65], &[1]);
+        assert!(matches!(far, Err(RecipeError::TooLarge { .. })), "{far:?}");
+        let mut long = vec![1, 2];
         varint::put(&mut long, VIEW_BYTES + 1);
         long.extend([0, 0, 0]);
         let refused = decode(&long, &[1]);

@@ -1,13 +1,18 @@
-//! The view of a file that only is to be read: every stream opened.
+//! The view of a file that only is to be read: every stream opened, or every
+//! hash of a list left out.
 
 use crate::find::{Stream, streams};
+use crate::list;
 
-/// `file` with the plain text in place of each of its streams; `None` if it
-/// has no stream.
+/// `file` with the plain text in place of each of its streams, or without the
+/// hashes that it lists; `None` if it has neither.
 #[must_use]
 pub fn view(file: &[u8]) -> Option<Vec<u8>> {
     let streams = streams(file);
-    if streams.is_empty() { None } else { Some(unfolded(file, &streams)) }
+    match streams.is_empty() {
+        true => list::masked(file, &|_| true),
+        false => Some(unfolded(file, &streams)),
+    }
 }
 
 /// `file` with the plain text in place of each of `streams`, which ascend.

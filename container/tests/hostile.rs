@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use updraft_container::limits::{CORRECTIONS_BYTES, PLAIN_BYTES, VIEW_BYTES};
+use updraft_container::list::{self, Facts, Listed};
 use updraft_container::recipe::decode;
 use updraft_container::{CloseError, Recipe, Run, close, open, streams, view};
 
@@ -104,12 +105,46 @@ fn what_is_beyond_the_bounds_never_reaches_the_codec() {
     let plain_len = PLAIN_BYTES + 1;
     let view = vec![0; usize::try_from(plain_len).unwrap()];
     let run = Run { literal_len: 0, plain_len, corrections: vec![0; 8] };
-    let refused = close(&view, &Recipe { runs: vec![run] }, 10);
+    let refused = close(&view, &Recipe { runs: vec![run], above: None }, 10);
     assert!(matches!(refused, Err(CloseError::TooLong { .. })), "{refused:?}");
     let corrections = vec![0; usize::try_from(CORRECTIONS_BYTES).unwrap() + 1];
     let run = Run { literal_len: 0, plain_len: 1, corrections };
-    let refused = close(&view, &Recipe { runs: vec![run] }, 10);
+    let refused = close(&view, &Recipe { runs: vec![run], above: None }, 10);
     assert!(matches!(refused, Err(CloseError::TooLong { .. })), "{refused:?}");
+}
+
+#[test]
+fn mutated_lists_are_filled_to_their_length_or_not_at_all() {
+    let (list, view) = (read("RECORD"), read("RECORD.view"));
+    let facts = |path: &str| {
+        let known = list::entries(&list).find(|listed| listed.path == path)?;
+        Some(Facts { sha256: known.sha256, len: known.len? })
+    };
+    let mut came_back = 0;
+    for seed in 0..5000 {
+        let mut random = Random(seed);
+        let (mut file, mut view) = (list.clone(), view.clone());
+        for bytes in [&mut file, &mut view] {
+            let at = random.below(bytes.len());
+            bytes[at] = u8::try_from(random.below(256)).unwrap();
+        }
+        let len = list.len() as u64;
+        if let Ok(made) = list::filled(&view, len, &mut |path| facts(path)) {
+            assert_eq!(made.len(), list.len(), "seed {seed}");
+            came_back += 1;
+        }
+        // What is left out because it is known comes back.
+        let known = |listed: &Listed<'_>| {
+            facts(listed.path).is_some_and(|facts| {
+                facts.sha256 == listed.sha256 && listed.len.is_none_or(|len| len == facts.len)
+            })
+        };
+        if let Some(view) = list::masked(&file, &known) {
+            let made = list::filled(&view, len, &mut |path| facts(path));
+            assert_eq!(made, Ok(file), "seed {seed}");
+        }
+    }
+    assert!((1000..5000).contains(&came_back), "{came_back} of 5000 came back");
 }
 
 /// A gzip file of that many zeros, as a bomb is made.
@@ -144,6 +179,7 @@ fn cut_files_are_opened_as_far_as_they_go() {
             for stream in &found {
                 assert!(stream.place.end <= len);
             }
+            // These hold no list.
             assert_eq!(view(cut).is_some(), !found.is_empty());
         }
     }

@@ -30,3 +30,6 @@ pub const CACHE_OBJECTS: usize = 1024;
 
 /// Bytes of a file that holds a passphrase.
 pub const PASSPHRASE_BYTES: u64 = 4096;
+
+/// How much of a file shows whether it may be opened, in bytes.
+pub const HEAD_BYTES: u64 = 4096;

@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use container::list::Facts;
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::{PatchError, PatchManifest};
@@ -20,6 +21,7 @@ use store::installed::Installed;
 use store::links::{self, LinkError, Sink};
 use store::repository::{Repository, RepositoryError};
 use store::scratch::Scratch;
+use store::sums;
 use store::tree::{Found, walk};
 
 /// A release that could not be made again.
@@ -102,8 +104,7 @@ pub fn rebuild(
         Err(RepositoryError::Disk(error)) => Err(error),
         Err(_) => Ok(None),
     };
-    // One worker, as it is measured.
-    links::follow(&plan, &installed, &[release.1], &object, &scratch, 1, &work)?;
+    // Before the patch, whose lists of hashes speak of these files, too.
     for step in &plan.plains {
         let bytes = whole(repository, step.object)?;
         for (start, part) in &step.writes {
@@ -111,6 +112,8 @@ pub fn rebuild(
             work.write(part.row, part.offset, &bytes[start..start + part.len as usize])?;
         }
     }
+    // One worker, as it is measured.
+    links::follow(&plan, &installed, &[release.1], &object, &scratch, 1, &work)?;
     work.set_modes()
 }
 
@@ -138,6 +141,11 @@ impl Sink<RebuildError> for Work<'_> {
         let target = self.path(row);
         fs::copy(&source, &target).map_err(at("copy", &source))?;
         fs::set_permissions(&target, Permissions::from_mode(0o600)).map_err(at("open", &target))
+    }
+
+    fn facts(&self, row: u32) -> Result<Facts, RebuildError> {
+        let path = self.path(row);
+        File::open(&path).and_then(sums::facts).map_err(at("read", &path))
     }
 }
 

@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
+use container::CloseError;
 use delta::{Encoder, Options, Target};
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
@@ -15,6 +16,7 @@ use miniz_oxide::deflate::compress_to_vec;
 use store::links::LinkError;
 use store::repository::Repository;
 use store::steps::Steps;
+use store::sums::Summing;
 use support::Vendor;
 use updraft_publisher::rebuild::{RebuildError, compare, rebuild};
 
@@ -85,7 +87,7 @@ fn tree(vendor: &Vendor, edition: u32) -> PathBuf {
             (format!("pack/e{entry:02}.txt"), text(entry + 100, 20_000, changes))
         })
         .collect();
-    let files: [(&str, Vec<u8>); 6] = [
+    let mut files: Vec<(&str, Vec<u8>)> = vec![
         ("doc/large.gz", gzip(&text(1, 2_300_000, edition), edition)),
         ("doc/small.gz", gzip(&text(2, 60_000, edition), edition)),
         ("doc/touched.gz", gzip(&text(3, 200_000, 0), edition)),
@@ -93,6 +95,16 @@ fn tree(vendor: &Vendor, edition: u32) -> PathBuf {
         ("note.txt", text(4, 5_000, edition)),
         ("same.gz", gzip(&text(5, 90_000, 0), 0)),
     ];
+    // Every file but the list itself, and one hash that is not of this tree.
+    let mut list = String::new();
+    for (path, bytes) in &files {
+        let mut summing = Summing::default();
+        summing.update(bytes);
+        let hex = |hash: [u8; 32]| hash.map(|byte| format!("{byte:02x}")).concat();
+        list += &format!("{}  {path}\n", hex(summing.finish().sha256));
+    }
+    list += &format!("{}  elsewhere\n", list[..64].chars().rev().collect::<String>());
+    files.push(("meta/sums/SHA256SUMS", list.into_bytes()));
     let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (*path, &bytes[..])).collect();
     vendor.tree(&format!("tree-{edition}"), &files)
 }
@@ -173,7 +185,11 @@ fn changed_containers_are_opened_and_come_back_exactly() {
     let opened = world.patch.opened.as_ref().unwrap();
     let paths: Vec<&str> =
         opened.files.iter().map(|file| world.entry(file.row).path.as_str()).collect();
-    assert_eq!(paths, ["app.jar", "doc/large.gz", "doc/small.gz"], "what is only touched is not");
+    assert_eq!(
+        paths,
+        ["app.jar", "doc/large.gz", "doc/small.gz", "meta/sums/SHA256SUMS"],
+        "what is only touched is not"
+    );
     assert_eq!(opened.codec, container::CODEC);
     let packed: u64 = ["doc/large.gz", "doc/small.gz", "app.jar"]
         .iter()
@@ -183,7 +199,10 @@ fn changed_containers_are_opened_and_come_back_exactly() {
     // Of the archive's thirty streams only the one that changed is closed anew.
     let views: Vec<u64> = opened.files.iter().map(|file| file.view_len).collect();
     let recipes = container::recipe::decode(&world.recipes(), &views).unwrap();
-    assert_eq!(recipes.iter().map(|recipe| recipe.runs.len()).collect::<Vec<_>>(), [1, 1, 1]);
+    assert_eq!(recipes.iter().map(|recipe| recipe.runs.len()).collect::<Vec<_>>(), [1, 1, 1, 0]);
+    assert_eq!(recipes[3].above, Some(2), "its paths begin at the tree's root");
+    let list = fs::metadata(world.new.0.join("meta/sums/SHA256SUMS")).unwrap().len();
+    assert_eq!(views[3], list - 6 * 63, "what the tree has is left out, and nothing else");
     let out = world.rebuild(&world.patch).unwrap();
     compare(&world.new.0, &out).unwrap();
 }
@@ -209,7 +228,7 @@ fn signed_recipes_that_are_wrong_end_one_file_and_no_program() {
         let row = world.patch.opened.as_ref().unwrap().files[index].row;
         world.entry(row).file().unwrap().1
     };
-    for index in 0..recipes.len() {
+    for index in 0..3 {
         for at in 0..recipes[index].runs[0].corrections.len().min(10) {
             let mut wrong = recipes.clone();
             wrong[index].runs[0].corrections[at] ^= 0x41;
@@ -222,6 +241,21 @@ fn signed_recipes_that_are_wrong_end_one_file_and_no_program() {
                 Err(other) => panic!("{other}"),
             }
         }
+    }
+    for above in [0, 1, 3] {
+        let mut wrong = recipes.clone();
+        wrong[3].above = Some(above);
+        let refused = world.rebuild(&world.with_recipes(&container::recipe::encode(&wrong)));
+        assert!(
+            matches!(
+                &refused,
+                Err(RebuildError::Link(LinkError::Close {
+                    content: blamed,
+                    source: Some(CloseError::Unlisted { .. }),
+                })) if *blamed == content(3)
+            ),
+            "{refused:?}"
+        );
     }
     let mut wrong = recipes;
     wrong[0].runs[0].literal_len += 1;

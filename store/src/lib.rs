@@ -34,6 +34,7 @@ mod slots_tests;
 pub mod space;
 pub mod stage;
 pub mod steps;
+pub mod sums;
 pub mod testing;
 pub mod tree;
 pub mod trusted;

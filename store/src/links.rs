@@ -5,12 +5,18 @@
 //! that is closed is compared with its hash before it is given away. Files of
 //! releases between, all views, and the pieces that others are made from lie
 //! in a [`Scratch`].
+//!
+//! Lists of hashes are closed last, when all that they list is there. Of a
+//! release between there is only what the next link reads, which reads lists
+//! as views: there they stay open.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use container::{CloseError, RecipeError};
+use container::list::Facts;
+use container::{CloseError, RecipeError, list};
 use delta::read_at::ReadAt;
 use manifest::content::ContentId;
 use manifest::release::limits::{DELTA_LEVELS, PIECE_BYTES};
@@ -119,6 +125,21 @@ pub trait Sink<E>: Sync {
     /// # Errors
     /// Whatever keeps it from doing so.
     fn copy(&self, row: u32, from_row: u32) -> Result<(), E>;
+
+    /// What a list of hashes says of the file at `row`, whose bytes were all
+    /// written.
+    ///
+    /// # Errors
+    /// Whatever keeps it from reading them.
+    fn facts(&self, row: u32) -> Result<Facts, E>;
+
+    /// Takes the view of a list instead of the file; whether it does.
+    ///
+    /// # Errors
+    /// Whatever keeps it from doing so.
+    fn keeps_open(&self, _row: u32, _view: &[u8]) -> Result<bool, E> {
+        Ok(false)
+    }
 }
 
 /// The bytes of an object that was fetched.
@@ -131,6 +152,8 @@ enum Place {
     Base(u32),
     /// In the scratch.
     Made(Region),
+    /// In the scratch there is only its view.
+    Open(Region),
 }
 
 /// Follows all links of `plan` from `base`, with the manifests of the releases
@@ -203,7 +226,10 @@ impl Way<'_> {
         let regions: HashMap<u32, Region> =
             rows.into_iter().map(|row| (row, self.scratch.reserve(self.size(row)))).collect();
         made.extend(regions.iter().map(|(row, region)| (*row, Place::Made(*region))));
-        self.follow(&Between { scratch: self.scratch, regions })?;
+        let between = Between { scratch: self.scratch, regions, open: Mutex::default() };
+        self.follow(&between)?;
+        let open = between.open.into_inner().expect("nobody panicked who held it");
+        made.extend(open.into_iter().map(|(row, region)| (row, Place::Open(region))));
         Ok(made)
     }
 
@@ -238,6 +264,10 @@ impl Way<'_> {
                         offset += len as u64;
                     }
                 }
+                Some(Place::Open(_)) => {
+                    let content = self.content(copy.to);
+                    return Err(LinkError::Close { content, source: None }.into());
+                }
                 None => return Err(LinkError::Source { id: self.content(copy.to) }.into()),
             }
         }
@@ -253,6 +283,12 @@ impl Way<'_> {
         for source in self.link.all_deltas().flat_map(DeltaStep::old) {
             for (row, expected) in source.rows.iter().zip(source.views.iter().flatten()) {
                 if read.contains_key(row) {
+                    continue;
+                }
+                if let Some(Place::Open(region)) = self.place(*row)
+                    && region.len() == *expected
+                {
+                    read.insert(*row, region);
                     continue;
                 }
                 let file = self.bytes(*row)?;
@@ -302,6 +338,7 @@ impl Way<'_> {
                 Some(_) => Some(*views.get(row)?),
                 None => match self.place(*row)? {
                     Place::Made(region) => Some(region),
+                    Place::Open(_) => return None,
                     Place::Base(row) => {
                         run.push(row);
                         None
@@ -386,11 +423,19 @@ impl Way<'_> {
         }
         let decoded = container::recipe::decode(&recipes, &steps.view_lens);
         let recipes = decoded.map_err(LinkError::Recipe)?;
-        for (index, row) in &steps.files {
+        let is_list = |file: &&(usize, u32)| recipes[file.0].above.is_some();
+        let files = steps.files.iter().filter(|file| !is_list(file));
+        for (index, row) in files.chain(steps.files.iter().filter(is_list)) {
             let content = self.content(*row);
             let view = self.scratch.read(views.made[row]).map_err(LinkError::Scratch)?;
-            let file = container::close(&view, &recipes[*index], self.size(*row))
-                .map_err(|source| LinkError::Close { content, source: Some(source) })?;
+            let recipe = &recipes[*index];
+            let closed = match recipe.above {
+                Some(_) if sink.keeps_open(*row, &view)? => continue,
+                Some(above) => self.fill(*row, above, &view, sink)?,
+                None => container::close(&view, recipe, self.size(*row)),
+            };
+            let file =
+                closed.map_err(|source| LinkError::Close { content, source: Some(source) })?;
             if ContentId::of(&file) != content {
                 return Err(LinkError::Close { content, source: None }.into());
             }
@@ -400,12 +445,47 @@ impl Way<'_> {
         }
         Ok(())
     }
+
+    /// The list at `row`, with the hashes of the files that it lists.
+    fn fill<E: From<LinkError>>(
+        &self,
+        row: u32,
+        above: u64,
+        view: &[u8],
+        sink: &dyn Sink<E>,
+    ) -> Result<Result<Vec<u8>, CloseError>, E> {
+        let entries = self.to.tree().entries();
+        // Each file is read once, however often it is listed.
+        let mut known: HashMap<usize, Facts> = HashMap::new();
+        let mut failed = None;
+        let file = list::filled(view, self.size(row), &mut |path| {
+            let path = list::resolved(entries[row as usize].path.as_str(), above, path)?;
+            let at = entries.binary_search_by(|entry| entry.path.as_str().cmp(&path)).ok()?;
+            entries[at].file().filter(|_| failed.is_none())?;
+            if let Some(facts) = known.get(&at) {
+                return Some(*facts);
+            }
+            match sink.facts(u32::try_from(at).expect("a tree has fewer rows")) {
+                Ok(facts) => Some(*known.entry(at).or_insert(facts)),
+                Err(error) => {
+                    failed = Some(error);
+                    None
+                }
+            }
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(file),
+        }
+    }
 }
 
 /// Files of a release between.
 struct Between<'a> {
     scratch: &'a Scratch,
     regions: HashMap<u32, Region>,
+    /// The views of lists, by row.
+    open: Mutex<HashMap<u32, Region>>,
 }
 
 impl Sink<LinkError> for Between<'_> {
@@ -417,6 +497,19 @@ impl Sink<LinkError> for Between<'_> {
 
     fn copy(&self, _row: u32, _from_row: u32) -> Result<(), LinkError> {
         Ok(())
+    }
+
+    fn facts(&self, row: u32) -> Result<Facts, LinkError> {
+        unreachable!("row {row} is listed by what stays open")
+    }
+
+    fn keeps_open(&self, row: u32, view: &[u8]) -> Result<bool, LinkError> {
+        // As a file that is read is opened: without any hash.
+        let masked = list::masked(view, &|_| true);
+        let region = self.scratch.put(masked.as_deref().unwrap_or(view));
+        let region = region.map_err(LinkError::Scratch)?;
+        self.open.lock().expect("nobody panics who holds it").insert(row, region);
+        Ok(true)
     }
 }
 

@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use container::list::Facts;
 use manifest::release::layout::{Part, Shape};
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::tree::Kind;
@@ -22,6 +23,7 @@ use crate::disk::{DiskError, at, sync_dir};
 use crate::installed::{Damage, Difference, Installed};
 use crate::scratch::Scratch;
 use crate::steps::Steps;
+use crate::sums::facts;
 
 /// The steps of staging, in order.
 pub const STEPS: [&str; 5] = [
@@ -124,6 +126,15 @@ impl Staging {
         let path = self.file_path(row, offset, bytes.len() as u64)?;
         let file = self.root.write(path)?;
         Ok(file.write_all_at(bytes, offset).map_err(at("write", &self.half.join(path)))?)
+    }
+
+    /// What a list of hashes says of the file at `row`, as it was written.
+    ///
+    /// # Errors
+    /// [`StageError::NoSuchBytes`] if the row is no file.
+    pub fn facts(&self, row: u32) -> Result<Facts, StageError> {
+        let path = self.file_path(row, 0, 0)?;
+        Ok(facts(self.root.read(path)?).map_err(at("read", &self.half.join(path)))?)
     }
 
     /// Room on the same disk for what is made on the way.

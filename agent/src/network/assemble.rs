@@ -4,6 +4,7 @@
 //! Deltas are decoded here, on the network side. Each is verified before it
 //! is decoded, its result after it, and the whole release at the end.
 
+use container::list::Facts;
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::plan::{Copy, PlainStep};
@@ -108,6 +109,10 @@ impl Sink<AssembleError> for Staged<'_> {
 
     fn copy(&self, row: u32, from_row: u32) -> Result<(), AssembleError> {
         Ok(self.staging.copy(row, self.base, from_row)?)
+    }
+
+    fn facts(&self, row: u32) -> Result<Facts, AssembleError> {
+        Ok(self.staging.facts(row)?)
     }
 }
 

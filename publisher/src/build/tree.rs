@@ -7,9 +7,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use container::list::Facts;
 use manifest::content::ContentId;
 use manifest::release::tree::{BadPath, Entry, Kind, Tree};
 use rustix::fs::{Mode, OFlags};
+use store::sums::Summing;
 use store::tree::{Found, FoundKind, walk};
 
 use crate::progress::Progress;
@@ -100,6 +102,20 @@ impl SourceTree {
             }),
             Err(error) => Err(SourceError::Read { path, source: error.into() }),
         }
+    }
+
+    /// What a list of hashes says of the file in `row`.
+    ///
+    /// # Errors
+    /// As [`SourceTree::bytes`].
+    pub fn facts(&self, row: u32) -> Result<Facts, SourceError> {
+        let mut file = self.open(row)?;
+        let mut summing = Summing::default();
+        while file.left > 0 {
+            let len = file.left.min(64 << 10);
+            summing.update(&file.next(usize::try_from(len).expect("it is a small number"))?);
+        }
+        Ok(summing.finish())
     }
 
     /// All bytes of the file in `row`.

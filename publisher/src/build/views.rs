@@ -1,4 +1,5 @@
-//! Which files of a patch are opened: containers with streams that changed.
+//! Which files of a patch are opened: containers with streams that changed, and
+//! lists of hashes.
 //!
 //! What an old container has bit for bit stays closed on both sides; a delta
 //! copies it as it is. Files without a single stream are not even read twice.
@@ -7,7 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use container::find::may_have_streams;
 use container::limits::RECIPES;
-use container::{Recipe, Stream, open, streams};
+use container::list::may_be_list;
+use container::{Recipe, Stream, list, open, streams};
 use manifest::content::ContentId;
 use manifest::release::changes::Changes;
 use manifest::release::manifest::ReleaseManifest;
@@ -15,15 +17,18 @@ use manifest::release::patch::OpenedFile;
 use rayon::prelude::*;
 use store::repository::Repository;
 
+use crate::build::lists::{OpenList, open_lists};
 use crate::build::old::{OldError, old_files};
 use crate::build::tree::{SourceError, SourceTree};
-use crate::limits::TARGET_BATCH_BYTES;
+use crate::limits::{HEAD_BYTES, TARGET_BATCH_BYTES};
 
 /// What is opened for a patch.
 #[derive(Debug, Default)]
 pub struct Views {
     /// Files of the release, by row: the length of the view, and its recipe.
     pub new: BTreeMap<u32, (u64, Recipe)>,
+    /// Those of them that are lists: their views.
+    pub lists: BTreeMap<u32, OpenList>,
     /// Files of the base, by row.
     pub old: BTreeMap<u32, OldView>,
 }
@@ -37,7 +42,8 @@ pub struct OldView {
     pub closed_too: bool,
 }
 
-/// The streams of an old file, by the blake3 of their own bytes.
+/// The streams of an old file, by the blake3 of their own bytes; a list has
+/// none.
 struct OldStreams {
     row: u32,
     view_len: u64,
@@ -67,15 +73,22 @@ impl Views {
         source: &SourceTree,
         repository: &Repository,
     ) -> Result<Self, ViewError> {
-        let mut candidates = Vec::new();
+        let (mut candidates, mut lists) = (Vec::new(), Vec::new());
         for &row in &changes.missing {
             let (size, _) = source.tree().entries()[row as usize].file().expect("a file's row");
             let mut file = source.open(row)?;
-            if size > 4 && may_have_streams(&file.next(4)?, size) && candidates.len() < RECIPES {
+            let head = file.next(usize::try_from(size.min(HEAD_BYTES)).expect("it is small"))?;
+            if candidates.len() + lists.len() == RECIPES {
+                break;
+            }
+            if may_have_streams(&head, size) {
                 candidates.push(row);
+            } else if may_be_list(&head, size) {
+                lists.push(row);
             }
         }
-        if candidates.is_empty() {
+        let lists = open_lists(&lists, source)?;
+        if candidates.is_empty() && lists.is_empty() {
             return Ok(Self::default());
         }
         let old = old_streams(base, changes, repository)?;
@@ -95,12 +108,19 @@ impl Views {
             wanted.extend(packed);
             views.new.extend(opened.map(|opened| (row, opened)));
         }
+        for (row, list) in &lists {
+            let recipe = Recipe { runs: Vec::new(), above: Some(list.above) };
+            views.new.insert(*row, (list.view.len() as u64, recipe));
+        }
+        views.lists = lists;
         if views.new.is_empty() {
             return Ok(views);
         }
         for old in old {
             let kept = old.packed.iter().filter(|id| wanted.contains(id)).count();
-            if kept < old.packed.len() {
+            // What is a list only is read when another is made.
+            let is_list = old.packed.is_empty() && !views.lists.is_empty();
+            if kept < old.packed.len() || is_list {
                 let view = OldView { len: old.view_len, closed_too: kept > 0 };
                 views.old.insert(old.row, view);
             }
@@ -125,9 +145,10 @@ impl Views {
     /// What is cut into pieces of the file in `row`, whose bytes are `file`.
     #[must_use]
     pub fn made_of(&self, row: u32, file: Vec<u8>) -> Vec<u8> {
-        match self.new.get(&row) {
-            None => file,
-            Some((_, recipe)) => {
+        match (self.lists.get(&row), self.new.get(&row)) {
+            (Some(list), _) => list.view.clone(),
+            (None, None) => file,
+            (None, Some((_, recipe))) => {
                 container::reopen(&file, recipe).expect("the recipe was made for this file")
             }
         }
@@ -159,8 +180,11 @@ fn old_streams(
             let packed = ids(&file, &streams);
             let plain: usize = streams.iter().map(|stream| stream.plain.len()).sum();
             let within: usize = streams.iter().map(|stream| stream.place.len()).sum();
-            let view_len = (file.len() - within + plain) as u64;
-            (!streams.is_empty()).then_some(OldStreams { row, view_len, packed })
+            let view_len = match streams.is_empty() {
+                false => file.len() - within + plain,
+                true => list::masked(&file, &|_| true)?.len(),
+            };
+            Some(OldStreams { row, view_len: view_len as u64, packed })
         });
         found.extend(read.collect::<Vec<_>>());
     }
