@@ -96,15 +96,28 @@ fn about_one_copy_comes_to_each_site() {
 }
 
 #[test]
-fn a_small_patch_reaches_everyone_within_a_few_rounds() {
-    let seed = seed(3);
-    let objects = objects(&[300_000, 100_000, 112_000], 9);
-    let mut net = swarm(seed, 7, SLOW, &objects);
-    net.connect_all();
-    fetch_all(&mut net, 1..8, &objects);
-    let took = net.run(60 * SECOND, |net| net.all_finished(1..8)).expect("finished");
-    println!("512 KiB to 7 peers: {took:?}");
-    assert!(took < 1_200 * MS, "{took:?}");
+fn a_small_patch_is_shared_out_whoever_comes_first() {
+    let first = seed(300);
+    // The bound is 0.42 s.
+    for sizes in [vec![524_288], vec![300_000, 100_000, 112_000]] {
+        let mut runs = Vec::new();
+        for seed in first..first + 20 {
+            let objects = objects(&sizes, seed);
+            let mut net = swarm(seed, 7, SLOW, &objects);
+            net.connect_all();
+            // They hear of it one after another.
+            let mut dice = crate::dice::Dice::new(seed);
+            for node in 1..8 {
+                let objects = objects.clone();
+                net.at(MS * dice.below(60) as u32, move |net| net.fetch(node, &objects));
+            }
+            let took = net.run(60 * SECOND, |net| net.all_finished(1..8)).expect("finished");
+            runs.push(took);
+        }
+        runs.sort_unstable();
+        println!("512 KiB to 7 peers: {:?}, {:?}, {:?}", runs[0], runs[10], runs[19]);
+        assert!(runs[10] < 900 * MS && runs[19] < 1_200 * MS, "{runs:?}");
+    }
 }
 
 #[test]

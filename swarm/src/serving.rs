@@ -136,6 +136,8 @@ struct Upload {
     /// Whether it lost its slot because it takes nothing.
     parked: bool,
     given: u32,
+    /// Origin: how many blocks it alone was told of since it wanted anything.
+    entrusted: usize,
     /// Origin: revealed, and neither sent nor got from others.
     revealed: HashSet<(WantIndex, u32)>,
     window: usize,
@@ -190,6 +192,7 @@ impl Serving {
             took: now,
             parked: false,
             given: 0,
+            entrusted: 0,
             revealed: HashSet::new(),
             window: FIRST_REVEALED,
             helped: now,
@@ -216,6 +219,7 @@ impl Serving {
         let Some(upload) = self.links.get_mut(&link) else { return };
         if upload.wants.is_empty() {
             (upload.helped, upload.lonely) = (now, false);
+            upload.entrusted = 0;
         }
         upload.look = true;
         for want in wants {
@@ -441,12 +445,13 @@ impl Serving {
             if !upload.look || upload.wants.is_empty() || room * 2 < upload.window {
                 continue;
             }
-            let found = self.least_spread(link, room, lonely, content);
+            let (found, more) = self.least_spread(link, room, lonely, content);
             let upload = self.links.get_mut(&link).expect("listed above");
-            upload.look = found.len() == room;
+            upload.look = more;
             for (index, block) in found {
                 let upload = self.links.get_mut(&link).expect("listed above");
                 upload.revealed.insert((index, block));
+                upload.entrusted += 1;
                 let wanted = &upload.wants[&index];
                 let (id, blocks) = (wanted.id, wanted.size.blocks());
                 self.note(link, id, blocks, (block, 1));
@@ -464,7 +469,7 @@ impl Serving {
         room: usize,
         lonely: bool,
         content: &dyn Content,
-    ) -> Vec<(WantIndex, u32)> {
+    ) -> (Vec<(WantIndex, u32)>, bool) {
         let upload = &self.links[&link];
         let none = BlockMap::new(0);
         let mut candidates = Vec::new();
@@ -485,7 +490,21 @@ impl Serving {
                 }
             }
         }
-        rarest(candidates.into_iter(), room, &mut self.dice)
+        // Whoever comes first leaves something for the others to pass on.
+        let share = candidates.len().div_ceil(2 * self.links.len());
+        let turn = share > 1 || self.is_next(upload);
+        let share = if turn { share.saturating_sub(upload.pace.ahead()) } else { 0 };
+        let room = if lonely { room } else { room.min(share) };
+        let more = candidates.len() > room;
+        (rarest(candidates.into_iter(), room, &mut self.dice), more)
+    }
+
+    /// Whether a peer has got no more than others of the last blocks, or the
+    /// uplink would have nothing to do.
+    fn is_next(&self, upload: &Upload) -> bool {
+        let others = self.links.values().filter(|other| !other.wants.is_empty());
+        others.map(|other| other.entrusted).min().is_none_or(|least| upload.entrusted <= least)
+            || self.links.values().all(|other| other.queue.is_empty() && other.revealed.is_empty())
     }
 
     /// Gives slots, and hands the next block to a peer that has one.

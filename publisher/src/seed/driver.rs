@@ -39,8 +39,12 @@ use crate::seed::mirror;
 use crate::seed::offer::{Offer, OfferError};
 use crate::seed::shelf::Shelf;
 
-/// How often the repository and our own addresses are looked at.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often it is looked whether the repository has something new: who waits
+/// for a release waits for half of this.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// How often our own addresses are looked at.
+const NOTE: Duration = Duration::from_millis(250);
 
 /// How often it is asked what expires.
 const RENEW: Duration = Duration::from_secs(60);
@@ -137,6 +141,7 @@ struct Seeder<T> {
     listening: Vec<String>,
     /// The timestamp's file as it was last taken.
     seen: Option<(u64, i64, i64)>,
+    note_at: Instant,
     renew_at: Instant,
     credential_at: UnixTime,
 }
@@ -197,6 +202,7 @@ pub async fn run(
         announcement: Vec::new(),
         listening: Vec::new(),
         seen: None,
+        note_at: Instant::now(),
         renew_at: Instant::now() + RENEW,
         credential_at,
     };
@@ -261,7 +267,10 @@ impl<T: FnMut(Told)> Seeder<T> {
 
     /// Looks at the repository, at the clock, and at where we listen.
     async fn look(&mut self) -> Result<(), SeedError> {
-        self.note_addresses().await?;
+        if Instant::now() >= self.note_at {
+            self.note_at = Instant::now() + NOTE;
+            self.note_addresses().await?;
+        }
         let path = self.home.repository_dir().join("metadata/timestamp.json");
         let found = std::fs::metadata(path).ok();
         let found = found.map(|file| (file.ino(), file.mtime(), file.mtime_nsec()));
