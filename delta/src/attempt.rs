@@ -62,20 +62,11 @@ impl Attempt<'_> {
     pub(crate) fn smallest(&self) -> Delta {
         let target_mark = mark(&blake3::hash(self.piece));
         let mut smallest = self.whole(target_mark);
-        for habit in HABITS {
-            let found = matcher::segments(self.index, self.masked, habit);
-            let found = selection::within_sources(self.index, self.masked, &found);
-            for min_equal in MIN_EQUAL_BYTES {
-                let segments = selection::worth_naming(self.index, self.masked, &found, min_equal);
-                if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
-                    let coded = self.coded(target_mark, &segments);
-                    if coded.object.len() < smallest.object.len() {
-                        smallest = coded;
-                    }
-                }
-                if smallest.object.len() > SMALL_DELTA {
-                    break;
-                }
+        let [first, second] = HABITS.map(|habit| move || self.by_habit(target_mark, habit));
+        let (first, second) = rayon::join(first, second);
+        for coded in [first, second].into_iter().flatten() {
+            if coded.object.len() < smallest.object.len() {
+                smallest = coded;
             }
         }
         let len = smallest.object.len();
@@ -89,6 +80,27 @@ impl Attempt<'_> {
                         smallest = coded;
                     }
                 }
+            }
+        }
+        smallest
+    }
+
+    /// The smallest delta of segments that are found in this way.
+    fn by_habit(&self, target_mark: Mark, habit: Habit) -> Option<Delta> {
+        let found = matcher::segments(self.index, self.masked, habit);
+        let found = selection::within_sources(self.index, self.masked, &found);
+        let mut smallest: Option<Delta> = None;
+        for min_equal in MIN_EQUAL_BYTES {
+            let segments = selection::worth_naming(self.index, self.masked, &found, min_equal);
+            if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
+                let coded = self.coded(target_mark, &segments);
+                let len = smallest.as_ref().map_or(usize::MAX, |smallest| smallest.object.len());
+                if coded.object.len() < len {
+                    smallest = Some(coded);
+                }
+            }
+            if smallest.as_ref().is_none_or(|smallest| smallest.object.len() > SMALL_DELTA) {
+                break;
             }
         }
         smallest

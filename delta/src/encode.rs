@@ -115,16 +115,18 @@ impl<'a> Encoder<'a> {
         let cut: Vec<Vec<Piece<'_>>> = cut.map(Iterator::collect).collect();
         let pieces: Vec<&Piece<'_>> = cut.iter().flatten().collect();
         let ladder = Ladder::of(self, &pieces);
+        // The highest index has the parts of all others.
+        ladder.rungs.last().map_or(&self.index, |rung| &rung.index).sort();
         let encoded = pieces.par_iter().zip(&ladder.levels).map(|(piece, level)| {
             let rung = level.checked_sub(1).map(|below| &ladder.rungs[below]);
-            let mut delta = self.piece(piece, rung);
             // What new pieces bring has no zones: references in it stay.
-            if rung.is_some() && piece.new.image.is_some() {
-                let alone = self.piece(piece, None);
-                if alone.object.len() <= delta.object.len() {
-                    delta = alone;
-                }
-            }
+            let delta = if rung.is_some() && piece.new.image.is_some() {
+                let both = || self.piece(piece, rung);
+                let (alone, delta) = rayon::join(|| self.piece(piece, None), both);
+                if alone.object.len() <= delta.object.len() { alone } else { delta }
+            } else {
+                self.piece(piece, rung)
+            };
             progress(piece.place.len() as u64);
             delta
         });

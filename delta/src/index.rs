@@ -7,9 +7,10 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use libsais::SuffixArrayConstruction;
+use rayon::prelude::*;
 
 use crate::limits::MAX_WINDOW_BYTES;
 
@@ -27,13 +28,29 @@ pub(crate) struct Index<'a> {
     /// Where each source ends in the text.
     ends: Vec<usize>,
     /// Of each part of the text that joined at once.
-    orders: Vec<Arc<Order>>,
+    parts: Vec<Arc<Part>>,
 }
 
-/// The order of the suffixes of a part of the text, by itself.
-struct Order {
+/// A part of the text, sorted by itself, and only once for all indices that have it.
+struct Part {
     /// Where in the text.
     place: Range<usize>,
+    order: OnceLock<Order>,
+}
+
+impl Part {
+    fn new(place: Range<usize>) -> Arc<Self> {
+        Arc::new(Self { place, order: OnceLock::new() })
+    }
+
+    /// The order of its suffixes; whoever asks first sorts them.
+    fn order(&self, text: &[u8]) -> &Order {
+        self.order.get_or_init(|| Order::of(&text[self.place.clone()]))
+    }
+}
+
+/// The order of the suffixes of a part of the text.
+struct Order {
     /// Where the suffixes start in the part, in the order of their bytes.
     suffixes: Vec<i32>,
     /// Where in `suffixes` those begin that start with these two bytes or larger ones.
@@ -58,7 +75,7 @@ pub struct WindowTooLarge {
 }
 
 impl<'a> Index<'a> {
-    /// Sorts the suffixes of all `sources` together.
+    /// Puts all `sources` together; nothing is sorted before it is needed.
     pub(crate) fn new(sources: Vec<Cow<'a, [u8]>>) -> Result<Self, WindowTooLarge> {
         let found = sources.iter().fold(0usize, |sum, source| sum.saturating_add(source.len()));
         if found > MAX_WINDOW_BYTES {
@@ -74,8 +91,8 @@ impl<'a> Index<'a> {
             Ok([only]) => only,
             Err(several) => Cow::Owned(several.concat()),
         };
-        let order = Arc::new(Order::of(&text, 0..text.len()));
-        Ok(Self { text, ends, orders: vec![order] })
+        let part = Part::new(0..text.len());
+        Ok(Self { text, ends, parts: vec![part] })
     }
 
     /// This index, and behind its text that of `more` sources.
@@ -94,9 +111,16 @@ impl<'a> Index<'a> {
             text.extend_from_slice(source);
             ends.push(text.len());
         }
-        let mut orders = self.orders.clone();
-        orders.push(Arc::new(Order::of(&text, start..text.len())));
-        Some(Index { text: Cow::Owned(text), ends, orders })
+        let mut parts = self.parts.clone();
+        parts.push(Part::new(start..text.len()));
+        Some(Index { text: Cow::Owned(text), ends, parts })
+    }
+
+    /// Sorts every part that is not sorted yet, all at once.
+    pub(crate) fn sort(&self) {
+        self.parts.par_iter().for_each(|part| {
+            part.order(&self.text);
+        });
     }
 
     /// The index of a few bytes.
@@ -126,10 +150,12 @@ impl<'a> Index<'a> {
     pub(crate) fn longest(&self, pattern: &[u8], expected: usize) -> Match {
         let pattern = &pattern[..pattern.len().min(COMPARED_BYTES)];
         let mut best = Match::default();
-        for order in &self.orders {
-            let found = order.longest(&self.text, pattern, expected);
+        for part in &self.parts {
+            let here = &self.text[part.place.clone()];
+            let start = part.place.start;
+            let found = part.order(&self.text).longest(here, pattern, expected.wrapping_sub(start));
             if found.len > best.len {
-                best = found;
+                best = Match { at: start + found.at, len: found.len };
             }
         }
         best
@@ -137,17 +163,15 @@ impl<'a> Index<'a> {
 }
 
 impl Order {
-    fn of(text: &[u8], place: Range<usize>) -> Self {
-        let part = &text[place.clone()];
+    fn of(part: &[u8]) -> Self {
         let suffixes = if part.is_empty() { Vec::new() } else { sorted_suffixes(part) };
-        Self { place, suffixes, buckets: bucket_starts(part) }
+        Self { suffixes, buckets: bucket_starts(part) }
     }
 
     fn longest(&self, text: &[u8], pattern: &[u8], expected: usize) -> Match {
         let [first, second, ..] = *pattern else {
             return Match::default();
         };
-        let text = &text[self.place.clone()];
         let key = usize::from(first) << 8 | usize::from(second);
         let (mut low, mut high) = (self.buckets[key] as usize, self.buckets[key + 1] as usize);
         if low == high {
@@ -178,9 +202,7 @@ impl Order {
                 high_common = common;
             }
         }
-        let expected = expected.wrapping_sub(self.place.start);
-        let Match { at, len } = self.nearest(text, best, best_rank, start..end, expected);
-        Match { at: self.place.start + at, len }
+        self.nearest(text, best, best_rank, start..end, expected)
     }
 
     /// Among the matches as long as `best`, which stands at `rank`, the one nearest to `expected`.
