@@ -84,23 +84,22 @@ pub(crate) fn write(
 
 /// Makes the target of `target_len` bytes that `body` tells.
 pub(crate) fn read(
-    mut body: &[u8],
+    body: &[u8],
     has_bare: bool,
     old: &Old<'_>,
     target_len: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), BodyError> {
-    let bare_len = if has_bare { varint::read(&mut body)? } else { 0 };
-    let bare_len = usize::try_from(bare_len).map_err(|_| BodyError::CutShort)?;
-    let (bare, coded) = body.split_at_checked(bare_len).ok_or(BodyError::CutShort)?;
+    let (bare, coded) = parts(body, has_bare)?;
     match Reader::of_long(coded) {
         Some(reader) => read_coded(reader, bare, old, target_len, out),
         None => read_coded(Reader::new(coded), bare, old, target_len, out),
     }
 }
 
-fn read_coded<const TWO: bool>(
-    mut reader: Reader<'_, TWO>,
+/// Makes the target that the decisions of a `reader` tell, with these bare bytes.
+pub(crate) fn read_coded<C: Coder>(
+    mut reader: C,
     bare: &[u8],
     old: &Old<'_>,
     target_len: usize,
@@ -108,9 +107,16 @@ fn read_coded<const TWO: bool>(
 ) -> Result<(), BodyError> {
     let nothing = Choice { zones: &Zones::default(), copies: &[], depth: 0 };
     let mut draft = draft(&mut reader, &[], &nothing, old, target_len)?;
-    extra::read(&mut reader, &mut draft.buffer, &draft.holes, bare)?;
+    extra::read(reader, &mut draft.buffer, &draft.holes, bare)?;
     out.extend_from_slice(&draft.buffer[draft.start..]);
     Ok(())
+}
+
+/// Parts `body` into its bare bytes and its coded stream.
+pub(crate) fn parts(mut body: &[u8], has_bare: bool) -> Result<(&[u8], &[u8]), BodyError> {
+    let bare_len = if has_bare { varint::read(&mut body)? } else { 0 };
+    let bare_len = usize::try_from(bare_len).map_err(|_| BodyError::CutShort)?;
+    body.split_at_checked(bare_len).ok_or(BodyError::CutShort)
 }
 
 /// Codes copies and their corrections, and puts them in place.

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::coder::{Bit, Coder, Reader, Writer};
+use crate::coder::{Bit, Coder, Writer};
 use crate::literals::{Around, Literals, Op, Past};
 use crate::parser::Parser;
 
@@ -115,15 +115,15 @@ pub(crate) fn write(writer: &mut Writer, buffer: &[u8], holes: &[Hole], depth: u
 }
 
 /// Fills the `holes` in `buffer`.
-pub(crate) fn read<const TWO: bool>(
-    reader: &mut Reader<'_, TWO>,
+pub(crate) fn read<C: Coder>(
+    reader: C,
     buffer: &mut [u8],
     holes: &[Hole],
     mut bare: &[u8],
 ) -> Result<(), ExtraError> {
     let mut filling = Filling::new(holes);
     // What is known to nobody else stays in registers.
-    let mut own = std::mem::take(reader);
+    let mut own = reader;
     for hole in holes {
         filling.enter(hole);
         for chunk in chunks(&hole.place) {
@@ -140,8 +140,8 @@ pub(crate) fn read<const TWO: bool>(
 }
 
 #[inline(always)]
-fn fill<const TWO: bool>(
-    reader: &mut Reader<'_, TWO>,
+fn fill<C: Coder>(
+    reader: &mut C,
     buffer: &mut [u8],
     filling: &mut Filling,
     chunk: Range<usize>,
@@ -189,6 +189,7 @@ fn fill<const TWO: bool>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coder::Reader;
 
     fn round_trip(buffer: &[u8], holes: &[Hole]) -> (usize, usize) {
         let mut writer = Writer::new();
@@ -196,7 +197,7 @@ mod tests {
         let coded = writer.finish();
         let mut made = buffer.to_vec();
         holes.iter().for_each(|hole| made[hole.place.clone()].fill(0));
-        read(&mut Reader::new(&coded), &mut made, holes, &bare).unwrap();
+        read(Reader::new(&coded), &mut made, holes, &bare).unwrap();
         assert!(made == buffer);
         (coded.len(), bare.len())
     }
@@ -235,7 +236,7 @@ mod tests {
         let bare = write(&mut writer, &bytes, &hole, 16);
         let coded = writer.finish();
         assert_eq!(bare.len(), 2000);
-        let taken = |bare: &[u8]| read(&mut Reader::new(&coded), &mut bytes.clone(), &hole, bare);
+        let taken = |bare: &[u8]| read(Reader::new(&coded), &mut bytes.clone(), &hole, bare);
         assert_eq!(taken(&bare), Ok(()));
         assert_eq!(taken(&bare[1..]), Err(ExtraError::Bare));
         assert_eq!(taken(&[&bare[..], b"x"].concat()), Err(ExtraError::Bare));
@@ -249,7 +250,7 @@ mod tests {
             let around = Around::new(&buffer, 10, Past::new());
             model.code(&mut writer, Past::new(), around, op);
             let hole = [Hole { place: 10..40, alike: None }];
-            read(&mut Reader::new(&writer.finish()), &mut buffer, &hole, &[])
+            read(Reader::new(&writer.finish()), &mut buffer, &hole, &[])
         };
         let far = Op::Repeat { distance: 11, len: 5 };
         assert_eq!(filled(far), Err(ExtraError::TooFar { distance: 11, known: 10 }));

@@ -39,6 +39,7 @@ mod references;
 mod segment;
 mod selection;
 mod sites;
+pub mod testing;
 pub mod varint;
 pub mod zones;
 

@@ -7,7 +7,8 @@
 //! files put one behind the other stand bsdiff, `zstd -19 --patch-from` and
 //! HDiffPatch, of these whatever is installed. Everything runs in a process of
 //! its own, ours applies on one thread, and every result is compared with the
-//! new files. A KB has 1000 bytes; memory is the peak, in MB.
+//! new files. A KB has 1000 bytes; memory is the peak, in MB; *cores* is how
+//! many were busy on the average.
 
 #![expect(clippy::disallowed_methods, reason = "a bench reads trees, a clock and its arguments")]
 
@@ -50,8 +51,19 @@ fn compare_all(arguments: &[String]) -> io::Result<()> {
         pairs.sort();
     }
     println!(
-        "{:16} {:12} {:>9} {:>6} {:>9} {:>6} {:>8} {:>6} {:>6} {:>8} {:>6}",
-        "pair", "by", "KB", "ours", "encode s", "ours", "MB", "apply s", "ours", "MB/s", "MB"
+        "{:16} {:12} {:>9} {:>6} {:>9} {:>6} {:>5} {:>8} {:>6} {:>6} {:>8} {:>6}",
+        "pair",
+        "by",
+        "KB",
+        "ours",
+        "encode s",
+        "ours",
+        "cores",
+        "MB",
+        "apply s",
+        "ours",
+        "MB/s",
+        "MB"
     );
     for pair in pairs {
         compare(&pair, alone)
@@ -81,10 +93,11 @@ fn print(pair: &str, by: &str, measured: &Measured, ours: &Measured, new_bytes: 
     let (encode, apply) = (measured.encode.cpu.as_secs_f64(), measured.apply.cpu.as_secs_f64());
     let ratio = |ours: f64, this: f64| format!("{:.2}", ours / this.max(0.005));
     println!(
-        "{pair:16} {by:12} {:>9.2} {:>6} {encode:>9.1} {:>6} {:>8} {apply:>6.2} {:>6} {:>8.0} {:>6}",
+        "{pair:16} {by:12} {:>9.2} {:>6} {encode:>9.1} {:>6} {:>5.2} {:>8} {apply:>6.2} {:>6} {:>8.0} {:>6}",
         measured.bytes as f64 / 1000.0,
         ratio(ours.bytes as f64, measured.bytes as f64),
         ratio(ours.encode.cpu.as_secs_f64(), encode),
+        encode / measured.encode.wall.as_secs_f64().max(0.005),
         measured.encode.peak_bytes / 1_000_000,
         ratio(ours.apply.cpu.as_secs_f64(), apply),
         new_bytes as f64 / apply.max(0.005) / 1e6,

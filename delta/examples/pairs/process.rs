@@ -1,7 +1,7 @@
-//! What a process takes: processor time and, at its peak, memory.
+//! What a process takes: processor time, the clock's and, at its peak, memory.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 /// How often a process's memory is looked at.
@@ -12,6 +12,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub(crate) struct Usage {
     /// Of all its threads, in steps of 10 ms.
     pub(crate) cpu: Duration,
+    /// From its start to its end.
+    pub(crate) wall: Duration,
     /// Resident, as far as it was seen.
     pub(crate) peak_bytes: u64,
 }
@@ -19,6 +21,7 @@ pub(crate) struct Usage {
 /// Runs a program to its end; nothing if it is not installed.
 pub(crate) fn run(command: &mut Command) -> io::Result<Option<Usage>> {
     let before = cpu_of_children();
+    let begun = Instant::now();
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
     let mut child = match spawned {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -39,7 +42,8 @@ pub(crate) fn run(command: &mut Command) -> io::Result<Option<Usage>> {
     if !status.success() {
         return Err(io::Error::other(format!("{command:?} failed")));
     }
-    Ok(Some(Usage { cpu: cpu_of_children().saturating_sub(before), peak_bytes }))
+    let cpu = cpu_of_children().saturating_sub(before);
+    Ok(Some(Usage { cpu, wall: begun.elapsed(), peak_bytes }))
 }
 
 /// User and system time of children that ended, of proc(5)'s stat.
