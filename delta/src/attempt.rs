@@ -7,6 +7,7 @@ use crate::format::{self, Codec, Header, Mark, mark};
 use crate::image::Image;
 use crate::index::Index;
 use crate::limits::max_copies;
+use crate::literals::WAYS_APART;
 use crate::matcher::{self, Habit};
 use crate::old::Old;
 use crate::read_at::ReadAt;
@@ -62,23 +63,34 @@ impl Attempt<'_> {
     pub(crate) fn smallest(&self) -> Delta {
         let target_mark = mark(&blake3::hash(self.piece));
         let mut smallest = self.whole(target_mark);
+        let mut told: Option<Vec<Segment>> = None;
+        let mut offer = |found: Option<(Delta, Vec<Segment>)>| {
+            if let Some((coded, segments)) = found
+                && coded.object.len() < smallest.object.len()
+            {
+                (smallest, told) = (coded, Some(segments));
+            }
+            smallest.object.len()
+        };
         let [first, second] = HABITS.map(|habit| move || self.by_habit(target_mark, habit));
         let (first, second) = rayon::join(first, second);
-        for coded in [first, second].into_iter().flatten() {
-            if coded.object.len() < smallest.object.len() {
-                smallest = coded;
-            }
-        }
-        let len = smallest.object.len();
+        offer(first);
+        let len = offer(second);
         let is_hard = len > self.piece.len() / 2;
         let is_cheap_to_try = len > WORTH_TRYING && self.index.text().len() <= SMALL_TEXT;
         if is_hard || is_cheap_to_try {
             for segments in self.last_resorts() {
-                if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
-                    let coded = self.coded(target_mark, &segments);
-                    if coded.object.len() < smallest.object.len() {
-                        smallest = coded;
-                    }
+                offer(self.offered(target_mark, segments));
+            }
+        }
+        if let Some(segments) = told
+            && smallest.object.len() <= SMALL_DELTA
+        {
+            // Hashes have no context, and few bytes may yet be much alike.
+            for apart in 1..WAYS_APART {
+                let coded = self.coded(target_mark, &segments, apart);
+                if coded.object.len() < smallest.object.len() {
+                    smallest = coded;
                 }
             }
         }
@@ -86,24 +98,30 @@ impl Attempt<'_> {
     }
 
     /// The smallest delta of segments that are found in this way.
-    fn by_habit(&self, target_mark: Mark, habit: Habit) -> Option<Delta> {
+    fn by_habit(&self, target_mark: Mark, habit: Habit) -> Option<(Delta, Vec<Segment>)> {
         let found = matcher::segments(self.index, self.masked, habit);
         let found = selection::within_sources(self.index, self.masked, &found);
-        let mut smallest: Option<Delta> = None;
+        let mut smallest: Option<(Delta, Vec<Segment>)> = None;
+        let len = |of: &Option<(Delta, Vec<Segment>)>| {
+            of.as_ref().map_or(usize::MAX, |(delta, _)| delta.object.len())
+        };
         for min_equal in MIN_EQUAL_BYTES {
             let segments = selection::worth_naming(self.index, self.masked, &found, min_equal);
-            if segments.len() as u64 <= max_copies(self.piece.len() as u64) {
-                let coded = self.coded(target_mark, &segments);
-                let len = smallest.as_ref().map_or(usize::MAX, |smallest| smallest.object.len());
-                if coded.object.len() < len {
-                    smallest = Some(coded);
-                }
+            let offered = self.offered(target_mark, segments);
+            if len(&offered) < len(&smallest) {
+                smallest = offered;
             }
-            if smallest.as_ref().is_none_or(|smallest| smallest.object.len() > SMALL_DELTA) {
+            if len(&smallest) > SMALL_DELTA {
                 break;
             }
         }
         smallest
+    }
+
+    /// The delta of these segments, unless there are too many.
+    fn offered(&self, target_mark: Mark, segments: Vec<Segment>) -> Option<(Delta, Vec<Segment>)> {
+        let few = segments.len() as u64 <= max_copies(self.piece.len() as u64);
+        few.then(|| (self.coded(target_mark, &segments, 0), segments))
     }
 
     /// What may serve where bytes are hard to shorten: even short segments, or
@@ -130,7 +148,7 @@ impl Attempt<'_> {
     }
 
     /// The piece as copies of `segments`, and what lies between.
-    fn coded(&self, target_mark: Mark, segments: &[Segment]) -> Delta {
+    fn coded(&self, target_mark: Mark, segments: &[Segment], apart: u32) -> Delta {
         let used = Used::new(self.index, segments.iter().map(|segment| segment.old));
         let mut made = 0;
         let copies = segments.iter().map(|segment| {
@@ -142,7 +160,7 @@ impl Attempt<'_> {
         let target_len = self.piece.len() as u64;
         let header = Header { target_len, target_mark, source_count: used.sources.len() };
         let zones = self.zones(&used, segments);
-        let choice = Choice { zones: &zones, copies: &copies, depth: self.depth };
+        let choice = Choice { zones: &zones, copies: &copies, depth: self.depth, apart };
         let given = used.sources.iter().map(|&source| &self.sources[source] as &dyn ReadAt);
         let given: Vec<&dyn ReadAt> = given.collect();
         let written = Old::new(&header, &given)

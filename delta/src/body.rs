@@ -58,6 +58,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) copies: &'a [Copy],
     /// How many places are looked at for one that repeats itself.
     pub(crate) depth: usize,
+    /// By what literals are told apart: one of `literals::WAYS_APART`.
+    pub(crate) apart: u32,
 }
 
 /// Writes how `new` is made of `old`, and says whether it has bare bytes.
@@ -72,7 +74,7 @@ pub(crate) fn write(
     let mut writer = Writer::new();
     let mut draft = draft(&mut writer, new, choice, old, new.len())?;
     draft.buffer[draft.start..].copy_from_slice(new);
-    let bare = extra::write(&mut writer, &draft.buffer, &draft.holes, choice.depth);
+    let bare = extra::write(&mut writer, &draft.buffer, &draft.holes, (choice.depth, choice.apart));
     let mut body = Vec::new();
     if !bare.is_empty() {
         varint::write(&mut body, bare.len() as u64);
@@ -105,7 +107,7 @@ pub(crate) fn read_coded<C: Coder>(
     target_len: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), BodyError> {
-    let nothing = Choice { zones: &Zones::default(), copies: &[], depth: 0 };
+    let nothing = Choice { zones: &Zones::default(), copies: &[], depth: 0, apart: 0 };
     let mut draft = draft(&mut reader, &[], &nothing, old, target_len)?;
     extra::read(reader, &mut draft.buffer, &draft.holes, bare)?;
     out.extend_from_slice(&draft.buffer[draft.start..]);

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::coder::{Bit, Coder, Writer};
+use crate::coder::{Bit, Coder, Nibble, Writer};
 use crate::literals::{Around, Literals, Op, Past};
 use crate::parser::Parser;
 
@@ -61,9 +61,11 @@ struct Filling {
 }
 
 impl Filling {
-    fn new(holes: &[Hole]) -> Self {
+    /// Codes the way in which literals are told apart; a reader ignores `way`.
+    fn new<C: Coder>(coder: &mut C, holes: &[Hole], way: u32) -> Self {
+        let way = coder.nibble(&mut Nibble::of(1), way);
         let count = holes.iter().map(|hole| hole.place.len()).sum();
-        Self { model: Literals::new(count), past: Past::new(), bare: Bit::QUICK }
+        Self { model: Literals::new(way, count), past: Past::new(), bare: Bit::QUICK }
     }
 
     fn enter(&mut self, hole: &Hole) {
@@ -80,12 +82,17 @@ fn chunks(place: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
 }
 
 /// Writes the bytes of `holes` in `buffer`; gives those that are left bare.
-pub(crate) fn write(writer: &mut Writer, buffer: &[u8], holes: &[Hole], depth: usize) -> Vec<u8> {
+pub(crate) fn write(
+    writer: &mut Writer,
+    buffer: &[u8],
+    holes: &[Hole],
+    (depth, way): (usize, u32),
+) -> Vec<u8> {
     let mut bare = Vec::new();
     if holes.is_empty() {
         return bare;
     }
-    let mut filling = Filling::new(holes);
+    let mut filling = Filling::new(writer, holes, way);
     let mut parser = Parser::new(buffer, depth);
     for hole in holes {
         filling.enter(hole);
@@ -121,9 +128,12 @@ pub(crate) fn read<C: Coder>(
     holes: &[Hole],
     mut bare: &[u8],
 ) -> Result<(), ExtraError> {
-    let mut filling = Filling::new(holes);
+    if holes.is_empty() {
+        return if bare.is_empty() { Ok(()) } else { Err(ExtraError::Bare) };
+    }
     // What is known to nobody else stays in registers.
     let mut own = reader;
+    let mut filling = Filling::new(&mut own, holes, 0);
     for hole in holes {
         filling.enter(hole);
         for chunk in chunks(&hole.place) {
@@ -193,7 +203,7 @@ mod tests {
 
     fn round_trip(buffer: &[u8], holes: &[Hole]) -> (usize, usize) {
         let mut writer = Writer::new();
-        let bare = write(&mut writer, buffer, holes, 16);
+        let bare = write(&mut writer, buffer, holes, (16, 0));
         let coded = writer.finish();
         let mut made = buffer.to_vec();
         holes.iter().for_each(|hole| made[hole.place.clone()].fill(0));
@@ -233,7 +243,7 @@ mod tests {
         let bytes = noise(3000);
         let hole = [Hole { place: 1000..3000, alike: None }];
         let mut writer = Writer::new();
-        let bare = write(&mut writer, &bytes, &hole, 16);
+        let bare = write(&mut writer, &bytes, &hole, (16, 0));
         let coded = writer.finish();
         assert_eq!(bare.len(), 2000);
         let taken = |bare: &[u8]| read(Reader::new(&coded), &mut bytes.clone(), &hole, bare);
@@ -245,7 +255,8 @@ mod tests {
     #[test]
     fn repetitions_that_lead_outside_are_refused() {
         let filled = |op: Op| {
-            let (mut writer, mut model) = (Writer::new(), Literals::new(30));
+            let (mut writer, mut model) = (Writer::new(), Literals::new(0, 30));
+            writer.nibble(&mut Nibble::of(1), 0);
             let mut buffer = [0; 50];
             let around = Around::new(&buffer, 10, Past::new());
             model.code(&mut writer, Past::new(), around, op);

@@ -124,19 +124,22 @@ pub(crate) struct Literals {
     instead: Vec<Byte>,
 }
 
-/// The bits of a byte by which those behind it are told apart: where there are
-/// few, there is little to learn each kind from.
-fn apart(count: usize) -> u8 {
-    match count {
-        ..1024 => 0,
-        1024..8192 => 0xe0,
+/// In how many ways new bytes may be told apart by the byte before.
+pub(crate) const WAYS_APART: u32 = 4;
+
+/// The bits of a byte by which those behind it are told apart: as a rule (way
+/// 0), where there are few, there is little to learn each kind from.
+fn apart(way: u32, count: usize) -> u8 {
+    match (way, count) {
+        (1, _) | (0, ..1024) => 0,
+        (2, _) | (0, 1024..8192) => 0xe0,
         _ => 0xff,
     }
 }
 
 impl Literals {
-    /// For so many bytes that may be literals.
-    pub(crate) fn new(count: usize) -> Self {
+    /// For so many bytes that may be literals, told apart in this way.
+    pub(crate) fn new(way: u32, count: usize) -> Self {
         Self {
             repeats: [Bit::QUICK; 9],
             again: [Bit::QUICK; 9],
@@ -145,7 +148,7 @@ impl Literals {
             repeat_len: Number::new(),
             distance: [const { Number::new() }; 4],
             bytes: vec![Byte::new(); 256],
-            apart: apart(count),
+            apart: apart(way, count),
             instead: vec![Byte::new(); 16],
         }
     }
