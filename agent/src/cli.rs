@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config::{Config, ConfigError, Written, WrittenNetwork, WrittenUpdate};
 use crate::control::api::{CheckRequest, Status, Verified};
 use crate::control::client::{ControlError, Daemon};
+use crate::control::peers::PeersView;
 use crate::daemon;
 use crate::failure::Failure;
 use crate::home::Home;
@@ -53,6 +54,8 @@ enum Verb {
     Run(Box<Run>),
     /// Tell what is installed and what is going on
     Status,
+    /// Tell which members are met, and who gives and takes what
+    Peers,
     /// Look for a newer release now
     Check(Check),
     /// Look for a newer release and wait until it is installed
@@ -234,6 +237,7 @@ fn act(cli: &Cli) -> Result<ExitCode, Failure> {
     runtime.block_on(async {
         match &cli.command {
             Verb::Status => asker.status().await,
+            Verb::Peers => asker.peers().await,
             Verb::Check(check) => asker.check(check.retry).await,
             Verb::Update(check) => asker.update(check.retry).await,
             Verb::History { limit } => asker.history(*limit),
@@ -392,6 +396,13 @@ impl Asker<'_> {
     async fn status(&self) -> Result<ExitCode, Failure> {
         let status = self.current().await?;
         print(self.cli.json, &status, || render::status(&status, clock::wall()));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn peers(&self) -> Result<ExitCode, Failure> {
+        let daemon = self.daemon().await?.ok_or(ControlError::NotRunning)?;
+        let view: PeersView = daemon.get("/peers").await?;
+        print(self.cli.json, &view, || render::peers(&view));
         Ok(ExitCode::SUCCESS)
     }
 

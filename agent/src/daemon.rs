@@ -385,6 +385,9 @@ impl Daemon {
                 let (progress, objects) = self.network.progress.view(partial);
                 let _ = reply.send(TransferView { progress, objects });
             }
+            Command::Peers(reply) => {
+                let _ = reply.send(self.swarm.view().await);
+            }
             Command::Check(CheckRequest { retry }, reply) => {
                 let status = self.status().await;
                 if retry {

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config::Written;
 use crate::control::api::{CheckRequest, Status, Verified};
 use crate::control::client::{ControlError, Daemon as Client};
+use crate::control::peers::{PeersView, Way};
 use crate::daemon::{Daemon, DaemonError};
 use crate::offline;
 use crate::testing::{Machine, Origin, Vendor};
@@ -388,6 +389,14 @@ async fn releases_spread_from_peer_to_peer_and_outlive_their_origin() {
     assert!(status.bytes.peers > 2_800_000, "{:?}", status.bytes);
     assert!(is_whole(&second, vendor.last.as_ref().unwrap()));
     assert_eq!(status.peers, 1);
+    let view: PeersView = two.client.get("/peers").await.unwrap();
+    let [given] = view.peers.iter().filter(|p| p.way == Way::Direct).collect::<Vec<_>>()[..] else {
+        panic!("{view:?}")
+    };
+    assert!(!given.origin && given.received > 100_000, "{view:?}");
+    assert_eq!(view.received, given.received);
+    let view: PeersView = one.client.get("/peers").await.unwrap();
+    assert!(view.peers.iter().any(|p| p.way == Way::Direct && p.sent > 100_000), "{view:?}");
     two.stop().await;
     one.stop().await;
 }

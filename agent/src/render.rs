@@ -8,6 +8,7 @@ use manifest::audit::event::Event;
 use manifest::time::UnixTime;
 
 use crate::control::api::{Bytes, Status, Verified};
+use crate::control::peers::{PeersView, Way};
 use crate::network::account::{Account, Named, Share};
 use crate::update::state::Outcome;
 
@@ -80,6 +81,45 @@ pub(crate) fn status(status: &Status, now: UnixTime) -> String {
     }
     rows.push(("installation", status.installation.to_string()));
     lines(&rows)
+}
+
+/// Who gives and takes what, a line each.
+#[must_use]
+pub(crate) fn peers(view: &PeersView) -> String {
+    if view.peers.is_empty() {
+        return "no member was met yet\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["member", "way", "received", "sent", "organisation", "address"]);
+    for peer in &view.peers {
+        let name = match (&peer.installation, peer.origin) {
+            (_, true) => "vendor".to_owned(),
+            (Some(installation), false) => installation.short(),
+            (None, false) => "unknown".to_owned(),
+        };
+        let way = match peer.way {
+            Way::Direct => "direct",
+            Way::Relayed => "relayed",
+            Way::Absent => "not connected",
+        };
+        table.add_row([
+            name,
+            way.to_owned(),
+            quantity(peer.received),
+            quantity(peer.sent),
+            peer.organisation.clone().unwrap_or_default(),
+            // Who it is stands in front; through whom it is reached is in the JSON.
+            peer.addresses
+                .first()
+                .and_then(|address| address.split("/p2p/").next())
+                .unwrap_or_default()
+                .to_owned(),
+        ]);
+    }
+    table.add_row(["all", "", &quantity(view.received), &quantity(view.sent)]);
+    let text = table.to_string();
+    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Why things are as they are, one sentence each.

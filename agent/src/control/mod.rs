@@ -1,10 +1,11 @@
 //! The owner's way in: HTTP over a Unix socket in the home.
 //!
-//! [`api`] are the values, [`server`] answers in the daemon, [`client`] asks
+//! [`api`] and [`peers`] are the values, [`server`] answers in the daemon, [`client`] asks
 //! from the command line. docs/agent.md lists the paths; curl can use them.
 
 pub mod api;
 pub mod client;
+pub mod peers;
 pub mod server;
 
 use std::fs::File;

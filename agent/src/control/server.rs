@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::control::SocketPath;
 use crate::control::api::{CheckRequest, Refusal, Status, TransferView, Verified};
+use crate::control::peers::PeersView;
 
 /// What the owner asks of the daemon.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub enum Command {
     Status(oneshot::Sender<Status>),
     /// How far the transfer is.
     Transfer(oneshot::Sender<TransferView>),
+    /// Who gives and takes what.
+    Peers(oneshot::Sender<PeersView>),
     /// Look for releases now.
     Check(CheckRequest, oneshot::Sender<Status>),
     /// Go back to the release before.
@@ -70,6 +73,7 @@ pub async fn serve(listener: UnixListener, commands: mpsc::Sender<Command>) {
     let app = Router::new()
         .route("/status", get(status))
         .route("/transfer", get(transfer))
+        .route("/peers", get(peers))
         .route("/check", post(check))
         .route("/rollback", post(roll_back))
         .route("/verify", post(verify))
@@ -112,6 +116,10 @@ async fn status(commands: Commands) -> Response {
 
 async fn transfer(commands: Commands) -> Response {
     respond(ask(commands, Command::Transfer).await)
+}
+
+async fn peers(commands: Commands) -> Response {
+    respond(ask(commands, Command::Peers).await)
 }
 
 async fn check(commands: Commands, request: Option<Json<CheckRequest>>) -> Response {

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::config::Config;
+use crate::control::peers::{PeerView, PeersView, Way};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::limits::{NEWS, PEERS_FILE_BYTES, REMEMBERED_ADDRESSES};
@@ -147,6 +148,26 @@ impl Swarming {
     /// Where this installation can be met.
     pub async fn addresses(&self) -> Vec<String> {
         self.handle.listen_addresses().await.unwrap_or_default()
+    }
+
+    /// Who gives and takes what.
+    pub async fn view(&self) -> PeersView {
+        let peers = self.handle.peers().await.unwrap_or_default();
+        let view = peers.into_iter().map(|peer| PeerView {
+            key: peer.key,
+            installation: peer.member.as_ref().map(|member| member.installation),
+            way: match &peer.member {
+                None => Way::Absent,
+                Some(_) if peer.is_relayed => Way::Relayed,
+                Some(_) => Way::Direct,
+            },
+            organisation: peer.member.map(|member| member.organisation),
+            origin: peer.is_origin,
+            addresses: peer.addresses,
+            received: peer.bytes_in,
+            sent: peer.bytes_out,
+        });
+        PeersView::new(view.collect())
     }
 
     /// How far each object that is being fetched is.
