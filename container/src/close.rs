@@ -51,40 +51,86 @@ pub enum CloseError {
     },
 }
 
+/// The most bytes that are taken or given at once, but for streams.
+const CHUNK_BYTES: u64 = 256 << 10;
+
 /// The file of `file_len` bytes that `view` was made from.
 ///
-/// Takes memory for the file, and twelve times the plain text of one stream.
+/// Takes memory for the file, and what [`close_to`] takes.
 ///
 /// # Errors
 /// [`CloseError`].
 pub fn close(view: &[u8], recipe: &Recipe, file_len: u64) -> Result<Vec<u8>, CloseError> {
-    let mut file = Vec::new();
-    let mut rest = view;
-    let mut append = |bytes: &[u8]| {
-        let found = (file.len() + bytes.len()) as u64;
-        if found > file_len {
-            return Err(CloseError::Length { expected: file_len, found });
-        }
+    let (mut rest, mut file) = (view, Vec::new());
+    let next = &mut |bytes: &mut [u8]| {
+        let (taken, after) = rest.split_at(bytes.len());
+        bytes.copy_from_slice(taken);
+        rest = after;
+        Ok(())
+    };
+    let give = &mut |bytes: &[u8]| {
         file.extend_from_slice(bytes);
         Ok(())
     };
-    for (index, run) in recipe.runs.iter().enumerate() {
-        let mut take = |len: u64| {
-            let len = usize::try_from(len).ok();
-            let cut = len.and_then(|len| rest.split_at_checked(len));
-            let (taken, after) = cut.ok_or(CloseError::Beyond { index })?;
-            rest = after;
-            Ok(taken)
-        };
-        append(take(run.literal_len)?)?;
-        append(&reconstruct(take(run.plain_len)?, &run.corrections)?)?;
-    }
-    append(rest)?;
-    let found = file.len() as u64;
-    if found != file_len {
-        return Err(CloseError::Length { expected: file_len, found });
-    }
+    close_to(view.len() as u64, next, recipe, file_len, give)?;
     Ok(file)
+}
+
+/// Gives the file of `file_len` bytes, one part after the other, that a view
+/// of `view_len` bytes was made from; `next` fills in the view's next bytes.
+///
+/// Takes twelve times the plain text of one stream, the longest, and little
+/// else. Never gives more than `file_len` bytes.
+///
+/// # Errors
+/// [`CloseError`], and what `next` and `give` say; what was given until then
+/// is of no use.
+pub fn close_to<E: From<CloseError>>(
+    view_len: u64,
+    next: &mut dyn FnMut(&mut [u8]) -> Result<(), E>,
+    recipe: &Recipe,
+    file_len: u64,
+    give: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut left, mut given) = (view_len, 0u64);
+    let mut append = |bytes: &[u8]| {
+        given = given.saturating_add(bytes.len() as u64);
+        if given > file_len {
+            return Err(CloseError::Length { expected: file_len, found: given }.into());
+        }
+        give(bytes)
+    };
+    let mut buffer = Vec::new();
+    let mut copy = |mut len: u64, append: &mut dyn FnMut(&[u8]) -> Result<(), E>| {
+        while len > 0 {
+            let chunk = len.min(CHUNK_BYTES);
+            len -= chunk;
+            buffer.resize(usize::try_from(chunk).expect("it is a small bound"), 0);
+            next(&mut buffer)?;
+            append(&buffer)?;
+        }
+        Ok::<_, E>(())
+    };
+    for (index, run) in recipe.runs.iter().enumerate() {
+        let after = left.checked_sub(run.literal_len).and_then(|l| l.checked_sub(run.plain_len));
+        left = after.ok_or(CloseError::Beyond { index })?;
+        let (plain_len, corrections_len) = (run.plain_len, run.corrections.len() as u64);
+        if plain_len > PLAIN_BYTES {
+            return Err(CloseError::TooLong { plain_len, corrections_len }.into());
+        }
+        copy(run.literal_len, &mut append)?;
+        let mut plain = Vec::new();
+        copy(run.plain_len, &mut |bytes| {
+            plain.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        append(&reconstruct(&plain, &run.corrections)?)?;
+    }
+    copy(left, &mut append)?;
+    if given != file_len {
+        return Err(CloseError::Length { expected: file_len, found: given }.into());
+    }
+    Ok(())
 }
 
 /// The stream that has this plain text and these corrections.

@@ -21,7 +21,7 @@ pub mod recipe;
 mod varint;
 pub mod view;
 
-pub use crate::close::{CloseError, close};
+pub use crate::close::{CloseError, close, close_to};
 pub use crate::find::{Stream, streams};
 pub use crate::open::{Opened, open, reopen};
 pub use crate::recipe::{CODEC, Recipe, RecipeError, Run};

@@ -16,6 +16,7 @@
 
 pub mod atomic;
 mod beneath;
+mod closing;
 pub mod disk;
 pub mod frame;
 pub mod installed;

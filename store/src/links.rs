@@ -20,11 +20,12 @@ use container::{CloseError, RecipeError, list};
 use delta::read_at::ReadAt;
 use manifest::content::ContentId;
 use manifest::release::limits::{DELTA_LEVELS, PIECE_BYTES};
-use manifest::release::link::{DeltaStep, Link, StepSource, ViewSteps};
+use manifest::release::link::{DeltaStep, Link, StepSource};
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::PatchSource;
 use manifest::release::plan::Plan;
 
+use crate::closing::Closer;
 use crate::disk::DiskError;
 use crate::installed::Installed;
 use crate::scratch::{Region, Scratch};
@@ -273,7 +274,10 @@ impl Way<'_> {
         }
         match &self.link.views {
             None => Ok(()),
-            Some(steps) => self.close(steps, &views, sink),
+            Some(steps) => {
+                let Views { made, recipes, .. } = views;
+                Closer { to: self.to, scratch: self.scratch }.close(steps, recipes, &made, sink)
+            }
         }
     }
 
@@ -407,76 +411,6 @@ impl Way<'_> {
             written.map_err(LinkError::Scratch)?;
         }
         Ok(())
-    }
-
-    /// Closes what was made as views, one at a time.
-    fn close<E: From<LinkError>>(
-        &self,
-        steps: &ViewSteps,
-        views: &Views,
-        sink: &dyn Sink<E>,
-    ) -> Result<(), E> {
-        let recipes = self.scratch.read(views.recipes).map_err(LinkError::Scratch)?;
-        let (expected, found) = (steps.recipes, ContentId::of(&recipes));
-        if found != expected {
-            return Err(LinkError::Recipes { expected, found }.into());
-        }
-        let decoded = container::recipe::decode(&recipes, &steps.view_lens);
-        let recipes = decoded.map_err(LinkError::Recipe)?;
-        let is_list = |file: &&(usize, u32)| recipes[file.0].above.is_some();
-        let files = steps.files.iter().filter(|file| !is_list(file));
-        for (index, row) in files.chain(steps.files.iter().filter(is_list)) {
-            let content = self.content(*row);
-            let view = self.scratch.read(views.made[row]).map_err(LinkError::Scratch)?;
-            let recipe = &recipes[*index];
-            let closed = match recipe.above {
-                Some(_) if sink.keeps_open(*row, &view)? => continue,
-                Some(above) => self.fill(*row, above, &view, sink)?,
-                None => container::close(&view, recipe, self.size(*row)),
-            };
-            let file =
-                closed.map_err(|source| LinkError::Close { content, source: Some(source) })?;
-            if ContentId::of(&file) != content {
-                return Err(LinkError::Close { content, source: None }.into());
-            }
-            for (at, piece) in file.chunks(PIECE_BYTES as usize).enumerate() {
-                sink.write(*row, at as u64 * u64::from(PIECE_BYTES), piece)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The list at `row`, with the hashes of the files that it lists.
-    fn fill<E: From<LinkError>>(
-        &self,
-        row: u32,
-        above: u64,
-        view: &[u8],
-        sink: &dyn Sink<E>,
-    ) -> Result<Result<Vec<u8>, CloseError>, E> {
-        let entries = self.to.tree().entries();
-        // Each file is read once, however often it is listed.
-        let mut known: HashMap<usize, Facts> = HashMap::new();
-        let mut failed = None;
-        let file = list::filled(view, self.size(row), &mut |path| {
-            let path = list::resolved(entries[row as usize].path.as_str(), above, path)?;
-            let at = entries.binary_search_by(|entry| entry.path.as_str().cmp(&path)).ok()?;
-            entries[at].file().filter(|_| failed.is_none())?;
-            if let Some(facts) = known.get(&at) {
-                return Some(*facts);
-            }
-            match sink.facts(u32::try_from(at).expect("a tree has fewer rows")) {
-                Ok(facts) => Some(*known.entry(at).or_insert(facts)),
-                Err(error) => {
-                    failed = Some(error);
-                    None
-                }
-            }
-        });
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(file),
-        }
     }
 }
 
