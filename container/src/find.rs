@@ -3,6 +3,7 @@
 //! What it finds follows from the file's bytes alone, as docs/container.md
 //! says: whoever made a delta and whoever applies it find the same.
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use crate::inflate::inflate;
@@ -38,40 +39,58 @@ pub fn may_have_streams(head: &[u8], len: u64) -> bool {
 /// [`VIEW_BYTES`], is no stream.
 #[must_use]
 pub fn streams(file: &[u8]) -> Vec<Stream> {
-    if !may_have_streams(file, file.len() as u64) {
-        return Vec::new();
+    let mut streams = Vec::new();
+    let visited = each_stream(file, &mut |stream| {
+        streams.push(stream);
+        Ok::<_, Infallible>(())
+    });
+    match visited {
+        Ok(()) => streams,
     }
-    let mut found = Found { file, streams: Vec::new(), view_bytes: file.len() as u64 };
-    if file.starts_with(&GZIP) {
-        found.gzip();
-    } else {
-        found.zip();
-    }
-    found.streams
 }
 
-struct Found<'a> {
+/// Gives the streams of `file` to `visit`, as [`streams`] has them, each as
+/// soon as it is found: only one plain text is held at a time.
+///
+/// # Errors
+/// What `visit` says; then the search ends.
+pub(crate) fn each_stream<E>(
+    file: &[u8],
+    visit: &mut dyn FnMut(Stream) -> Result<(), E>,
+) -> Result<(), E> {
+    if !may_have_streams(file, file.len() as u64) {
+        return Ok(());
+    }
+    let mut found = Found { file, visit, count: 0, view_bytes: file.len() as u64 };
+    if file.starts_with(&GZIP) { found.gzip() } else { found.zip() }
+}
+
+struct Found<'a, E> {
     file: &'a [u8],
-    streams: Vec<Stream>,
+    visit: &'a mut dyn FnMut(Stream) -> Result<(), E>,
+    /// How many were found.
+    count: usize,
     /// The view's length, if nothing more were found.
     view_bytes: u64,
 }
 
-impl Found<'_> {
+impl<E> Found<'_, E> {
     /// Members that follow each other: RFC 1952.
-    fn gzip(&mut self) {
+    fn gzip(&mut self) -> Result<(), E> {
         let mut at = 0;
         while let Some(start) = self.file.get(at..).and_then(gzip_header) {
             let start = at + start;
-            let Some(end) = self.take(start..self.file.len()) else { return };
+            let Some(stream) = self.stream(start..self.file.len()) else { break };
             // The check sum and the length of the plain text.
-            at = end.saturating_add(8);
+            at = stream.place.end.saturating_add(8);
+            self.take(stream)?;
         }
+        Ok(())
     }
 
     /// The entries of the central directory, in the order of their places.
-    fn zip(&mut self) {
-        let Some(mut entries) = zip_entries(self.file) else { return };
+    fn zip(&mut self) -> Result<(), E> {
+        let Some(mut entries) = zip_entries(self.file) else { return Ok(()) };
         entries.sort_by_key(|entry| entry.place.start);
         let mut free = 0;
         for entry in entries {
@@ -79,33 +98,34 @@ impl Found<'_> {
             if start < free {
                 continue;
             }
-            let before = (self.streams.len(), self.view_bytes);
-            if self.take(start..end).is_some() {
-                let last = self.streams.last().expect("it was taken just now");
-                if last.place.end == end && last.plain.len() as u64 == entry.plain_len {
-                    free = end;
-                } else {
-                    self.streams.truncate(before.0);
-                    self.view_bytes = before.1;
-                }
+            let whole = |stream: &Stream| {
+                stream.place.end == end && stream.plain.len() as u64 == entry.plain_len
+            };
+            if let Some(stream) = self.stream(start..end).filter(whole) {
+                free = end;
+                self.take(stream)?;
             }
         }
+        Ok(())
     }
 
-    /// Takes the stream that begins where `within` does; gives where it ends.
-    fn take(&mut self, within: Range<usize>) -> Option<usize> {
-        if self.streams.len() == STREAMS {
+    /// The stream that begins where `within` does.
+    fn stream(&self, within: Range<usize>) -> Option<Stream> {
+        if self.count == STREAMS {
             return None;
         }
         let room = usize::try_from(VIEW_BYTES - self.view_bytes).ok()?;
         let inflated = inflate(self.file.get(within.clone())?, room)?;
         let place = within.start..within.start + inflated.len;
-        // At most `room` more, and a file is no longer than a view may be.
-        self.view_bytes += inflated.plain.len() as u64;
-        self.view_bytes -= place.len() as u64;
-        let end = place.end;
-        self.streams.push(Stream { place, plain: inflated.plain });
-        Some(end)
+        Some(Stream { place, plain: inflated.plain })
+    }
+
+    fn take(&mut self, stream: Stream) -> Result<(), E> {
+        // At most the room there was, and a file is no longer than a view may be.
+        self.view_bytes += stream.plain.len() as u64;
+        self.view_bytes -= stream.place.len() as u64;
+        self.count += 1;
+        (self.visit)(stream)
     }
 }
 

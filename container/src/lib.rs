@@ -25,4 +25,4 @@ pub use crate::close::{CloseError, close, close_to};
 pub use crate::find::{Stream, streams};
 pub use crate::open::{Opened, open, reopen};
 pub use crate::recipe::{CODEC, Recipe, RecipeError, Run};
-pub use crate::view::view;
+pub use crate::view::{view, view_to};

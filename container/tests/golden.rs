@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use updraft_container::list::{Facts, filled, masked};
 use updraft_container::recipe::{decode, encode};
-use updraft_container::{CODEC, Recipe, close, open, reopen, streams, view};
+use updraft_container::{CODEC, Recipe, close, open, reopen, streams, view, view_to};
 
 const CASES: [(&str, usize); 3] = [("one.gz", 1), ("two.gz", 2), ("some.zip", 3)];
 
@@ -89,6 +89,15 @@ fn write_golden_files() {
 fn the_view_of_an_old_file_has_every_stream_open() {
     for name in ["one.gz", "two.gz"] {
         assert_eq!(view(&read(name)), Some(read(&format!("{name}.view"))));
+    }
+    for name in ["one.gz", "two.gz", "some.zip", "RECORD", "one.gz.view"] {
+        let mut parts = Vec::new();
+        let take = &mut |part: &[u8]| {
+            parts.extend_from_slice(part);
+            Ok::<(), ()>(())
+        };
+        let has_view = view_to(&read(name), take).unwrap();
+        assert_eq!(has_view.then_some(parts), view(&read(name)), "{name}, part by part");
     }
     // What is too short to be worth closing again is open all the same.
     let zip = view(&read("some.zip")).unwrap();

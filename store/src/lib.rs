@@ -10,7 +10,7 @@
 //!   a release and what mirrors serve.
 //! - [`slots`], [`stage`], [`installed`]: where releases live, how one comes
 //!   there, and whether it still is what it was.
-//! - [`links`], [`scratch`]: what patches make of what is installed.
+//! - [`links`], [`scratch`], [`sums`]: what patches make of what is installed.
 //! - [`objects`], [`trusted`], [`journal`], [`log`]: what an agent holds,
 //!   believes, remembers and tells.
 

@@ -295,17 +295,17 @@ impl Way<'_> {
                     read.insert(*row, region);
                     continue;
                 }
-                let file = self.bytes(*row)?;
-                let view = container::view(&file).filter(|view| view.len() as u64 == *expected);
-                let path = || match self.place(*row) {
-                    Some(Place::Base(row)) => {
-                        self.base.manifest().tree().entries()[row as usize].path.to_string()
-                    }
-                    _ => "a file of a release between".to_owned(),
-                };
-                let view =
-                    view.ok_or_else(|| LinkError::View { path: path(), expected: *expected })?;
-                read.insert(*row, self.scratch.put(&view).map_err(LinkError::Scratch)?);
+                let region = self.scratch.reserve(*expected);
+                if !self.open(*row, region)? {
+                    let path = match self.place(*row) {
+                        Some(Place::Base(row)) => {
+                            self.base.manifest().tree().entries()[row as usize].path.to_string()
+                        }
+                        _ => "a file of a release between".to_owned(),
+                    };
+                    return Err(LinkError::View { path, expected: *expected });
+                }
+                read.insert(*row, region);
             }
         }
         let steps = self.link.views.as_ref();
@@ -319,6 +319,21 @@ impl Way<'_> {
         let pieces = pieces.map(|(index, step)| (index, self.scratch.reserve(u64::from(step.len))));
         let pieces = pieces.collect();
         Ok(Views { pieces, read, made, recipes: self.scratch.reserve(recipes_len) })
+    }
+
+    /// Puts the view of a file into `region`; whether it has one that fills it.
+    fn open(&self, row: u32, region: Region) -> Result<bool, LinkError> {
+        let file = self.bytes(row)?;
+        let mut at = 0;
+        let opened = container::view_to(&file, &mut |part| {
+            at += part.len() as u64;
+            // A longer one is another file's: it is refused below.
+            if at > region.len() {
+                return Ok(());
+            }
+            self.scratch.write(region, at - part.len() as u64, part).map_err(LinkError::Scratch)
+        })?;
+        Ok(opened && at == region.len())
     }
 
     /// All bytes of a file that is to be opened.
