@@ -67,9 +67,7 @@ class UpdraftSwarm(Contender):
         self._publisher(stage, "release", str(tree), "--version", SECOND, home=staged)
         everything_but_timestamp(staged / "repository", vendor(stage) / "repository")
 
-        command = [str(self.programs_dir / "updraft-publisher"), "--home", str(vendor(stage))]
-        command += ["seed", *self._listen(seeder)]
-        process = stage.start("node-0", seeder.namespace, command)
+        process = self.start_again(stage, seeder)
         addresses = vendor(stage) / "seed.addresses"
         wait_for_file(addresses, process)
         wait_until(
@@ -88,9 +86,18 @@ class UpdraftSwarm(Contender):
         """Joins with the ticket and runs."""
         agent = [str(self.programs_dir / "updraft-agent"), "--home", str(home(node))]
         run([*agent, "join", str(ticket(stage)), "--into", str(into(node))])
-        level = "info,updraft_swarm=debug" if self.verbose else "warn,libp2p_gossipsub=error"
-        command = [*agent, "--log", level, "run", *self._listen(node)]
-        return stage.start(f"node-{node.index}", node.namespace, command)
+        return self.start_again(stage, node)
+
+    def start_again(self, stage: Stage, node: Node, name: str | None = None) -> Process:
+        """Starts a node's program in the home that it has; `name` is its log's."""
+        if node.index == 0:
+            command = [str(self.programs_dir / "updraft-publisher"), "--home", str(vendor(stage))]
+            command += ["seed", *self._listen(node)]
+        else:
+            level = "info,updraft_swarm=debug" if self.verbose else "warn,libp2p_gossipsub=error"
+            command = [str(self.programs_dir / "updraft-agent"), "--home", str(home(node))]
+            command += ["--log", level, "run", *self._listen(node)]
+        return stage.start(name or f"node-{node.index}", node.namespace, command)
 
     def await_leechers(self, stage: Stage) -> None:
         """Returns once all have the first release and know each other."""

@@ -1,0 +1,216 @@
+#!/usr/bin/python3 -B
+"""Kills, restarts and cuts off the machines of a swarm while a release spreads.
+
+    sudo ./chaos.py [--first 1] [--runs 100] [--nodes 8] [--mib 8] [--results FILE]
+
+Each run has a seed, which decides who is hurt when and how. At the end every
+machine must run the new release with equal files. Prints a row a run, and at
+the end how many there were of each outcome. Needs root, nftables, and
+Updraft's programs (cargo build --release --bin updraft-publisher --bin
+updraft-agent). Exit codes: 0 all finished; 1 some did not; 2 the command line
+is wrong; 3 a run could not be made.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from anchors.updraft_swarm import UpdraftSwarm
+from harness.lab import Lab, Node
+from harness.measure import check_machine, place_payload
+from harness.plan import Links, Plan
+from harness.processes import Process, Processes
+from harness.stage import SetupError, Stage, require_programs
+from swarmbench import RELEASE_DIR
+
+WHILE_S = 12.0
+"""Blows fall within so many seconds after the start."""
+TIMEOUT_S = 180.0
+CUT = """
+table inet chaos {
+  chain in { type filter hook input priority 0; iif != lo drop; }
+  chain out { type filter hook output priority 0; oif != lo drop; }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Blow:
+    """What happens to a node, when, and for how long."""
+
+    at_s: float
+    node: int
+    kind: str
+    for_s: float
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.node} at {self.at_s:.1f} for {self.for_s:.1f}"
+
+
+def blows_of(seed: int, nodes: int) -> list[Blow]:
+    """What the seed decides: kills with a restart, clean restarts, cut links."""
+    dice = random.Random(seed)
+    blows = []
+    for _ in range(dice.randint(4, 12)):
+        kind = dice.choice(["kill", "kill", "restart", "cut", "cut"])
+        at_s = dice.uniform(0.0, WHILE_S)
+        blows.append(Blow(at_s, dice.randrange(nodes), kind, dice.uniform(0.1, 5.0)))
+    return sorted(blows, key=lambda blow: blow.at_s)
+
+
+class Storm:
+    """One run's blows, struck and healed in time."""
+
+    def __init__(self, contender: UpdraftSwarm, stage: Stage, running: dict[int, Process]):
+        self._contender = contender
+        self._stage = stage
+        self._running = running
+        self._heal_at: dict[tuple[int, str], float] = {}
+        self._restarts = 0
+
+    def strike(self, blow: Blow, now_s: float) -> None:
+        """Does it, unless the node has that already."""
+        kind = "cut" if blow.kind == "cut" else "down"
+        if (blow.node, kind) in self._heal_at:
+            return
+        self._heal_at[blow.node, kind] = now_s + blow.for_s
+        if blow.kind == "cut":
+            nft(self._stage.lab.nodes[blow.node], CUT)
+        else:
+            number = signal.SIGKILL if blow.kind == "kill" else signal.SIGTERM
+            self._running[blow.node].signal(number)
+
+    def heal(self, now_s: float) -> None:
+        """Undoes what is over."""
+        for (index, kind), at_s in list(self._heal_at.items()):
+            if now_s < at_s:
+                continue
+            node = self._stage.lab.nodes[index]
+            if kind == "cut":
+                nft(node, "delete table inet chaos")
+            elif self._running[index].exit_code() is None:
+                continue
+            else:
+                self._restarts += 1
+                name = f"node-{index}.{self._restarts}"
+                self._running[index] = self._contender.start_again(self._stage, node, name)
+            del self._heal_at[index, kind]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is broken any more."""
+        return not self._heal_at
+
+
+def nft(node: Node, rules: str) -> None:
+    """Changes a node's firewall."""
+    command = ["ip", "netns", "exec", node.namespace, "nft", "-f", "-"]
+    subprocess.run(command, input=rules, text=True, check=True, capture_output=True)
+
+
+def run_one(seed: int, args: argparse.Namespace, run_dir: Path) -> dict:
+    """One run from an empty folder to its outcome."""
+    links = Links(args.up, args.up, args.up, args.up, args.up, 32, 50)
+    plan = Plan(args.nodes, links, args.mib, None, 0, False, TIMEOUT_S, 0.0, None, "")
+    contender = UpdraftSwarm(args.programs, "both", verbose=True)
+    contender.check()
+    (run_dir / "logs").mkdir()
+    lab, processes = Lab(plan, run_dir), Processes(run_dir / "logs")
+    try:
+        lab.up()
+        stage = Stage(lab, processes, place_payload(plan, lab.seeder.payload), run_dir,
+                      run_dir / "go")
+        running = {0: contender.start_seeder(stage)}
+        for node in lab.leechers:
+            running[node.index] = contender.start_leecher(stage, node)
+        contender.await_leechers(stage)
+        started = time.time()
+        stage.go.write_text(f"{started}\n", encoding="ascii")
+        return weather(seed, args, Storm(contender, stage, running), contender, stage)
+    finally:
+        processes.stop_all()
+        lab.down()
+
+
+def weather(seed: int, args: argparse.Namespace, storm: Storm, contender: UpdraftSwarm,
+            stage: Stage) -> dict:
+    """Strikes until all is struck, and waits until all have the release."""
+    begun = time.monotonic()
+    blows = blows_of(seed, args.nodes)
+    waiting = list(blows)
+    done: dict[int, float] = {}
+    started = time.time()
+    completions = {n.index: contender.completion(stage, n, started) for n in stage.lab.leechers}
+    while (now_s := time.monotonic() - begun) < TIMEOUT_S:
+        while waiting and waiting[0].at_s <= now_s:
+            storm.strike(waiting.pop(0), now_s)
+        storm.heal(now_s)
+        for index, completion in completions.items():
+            if index not in done and completion.poll() is not None:
+                done[index] = now_s
+        if len(done) == len(completions) and not waiting and storm.over:
+            break
+        time.sleep(0.05)
+    equal = [stage.payload.is_at(contender.result(node)) for node in stage.lab.leechers]
+    lost = [index for index in completions if index not in done]
+    return {
+        "seed": seed,
+        "blows": [str(blow) for blow in blows],
+        "outcome": "all installed, all equal" if all(equal) else f"without: {lost}",
+        "good": all(equal),
+        "last_s": round(max(done.values(), default=TIMEOUT_S), 1),
+    }
+
+
+def main() -> int:
+    """All runs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--nodes", type=int, default=8, help="the seeder included")
+    parser.add_argument("--mib", type=float, default=8.0, help="the release's payload")
+    parser.add_argument("--up", type=float, default=10.0, help="Mbit/s of each link")
+    parser.add_argument("--programs", type=Path, default=RELEASE_DIR)
+    parser.add_argument("--results", type=Path, help="append a JSON line a run to this file")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of runs that failed")
+    args = parser.parse_args()
+    outcomes = []
+    print("| seed | blows | last machine after | outcome |\n|---|---|---|---|", flush=True)
+    try:
+        check_machine()
+        require_programs({"nft": "nftables"})
+        for seed in range(args.first, args.first + args.runs):
+            run_dir = Path(tempfile.mkdtemp(prefix="chaos-"))
+            outcome = run_one(seed, args, run_dir)
+            outcomes.append(outcome)
+            if args.results is not None:
+                with args.results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(outcome) + "\n")
+            blows = len(outcome["blows"])
+            row = f"| {seed} | {blows} | {outcome['last_s']} s | {outcome['outcome']} |"
+            print(row, flush=True)
+            if args.keep and not outcome["good"]:
+                print(f"chaos: files and logs are in {run_dir}", file=sys.stderr)
+            else:
+                shutil.rmtree(run_dir, ignore_errors=True)
+    except (SetupError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        print(f"chaos: {error}", file=sys.stderr)
+        return 3
+    good = [outcome["last_s"] for outcome in outcomes if outcome["good"]]
+    median = f", the median after {statistics.median(good):.1f} s" if good else ""
+    print(f"{len(good)} of {len(outcomes)} runs ended with equal files on all machines{median}",
+          file=sys.stderr)
+    return 0 if len(good) == len(outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
