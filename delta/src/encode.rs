@@ -119,14 +119,12 @@ impl<'a> Encoder<'a> {
         ladder.rungs.last().map_or(&self.index, |rung| &rung.index).sort();
         let encoded = pieces.par_iter().zip(&ladder.levels).map(|(piece, level)| {
             let rung = level.checked_sub(1).map(|below| &ladder.rungs[below]);
-            // What new pieces bring has no zones: references in it stay.
-            let delta = if rung.is_some() && piece.new.image.is_some() {
-                let both = || self.piece(piece, rung);
-                let (alone, delta) = rayon::join(|| self.piece(piece, None), both);
-                if alone.object.len() <= delta.object.len() { alone } else { delta }
-            } else {
-                self.piece(piece, rung)
-            };
+            // What new pieces bring has no zones, and a match in them is taken
+            // for being longer by a byte: old bytes alone may be the better source.
+            let (alone, both) =
+                rayon::join(|| self.piece(piece, None), || rung.map(|_| self.piece(piece, rung)));
+            let smaller = both.filter(|both| both.object.len() < alone.object.len());
+            let delta = smaller.unwrap_or(alone);
             progress(piece.place.len() as u64);
             delta
         });

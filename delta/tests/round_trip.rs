@@ -6,36 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use updraft_delta::limits::MAX_LEVEL;
-use updraft_delta::{Delta, EncodeError, Encoder, Options, ReadAt, Source, Target, apply, header};
+use updraft_delta::{Delta, EncodeError, Encoder, Options, Source, Target, header};
 
+use crate::edits::deltas::deltas_of;
 use crate::edits::executable::{library, mac_library, windows_library};
 use crate::edits::{Random, edited, program, seeds};
 
 const FAST: Options = Options { level: 3 };
-
-/// Encodes `new` in pieces that end at `ends`, and applies every delta.
-fn deltas_of(olds: &[Vec<u8>], new: &[u8], ends: &[usize], options: &Options) -> Vec<Delta> {
-    let encoder = Encoder::new(olds.iter().map(Vec::as_slice).collect(), options).unwrap();
-    let targets = [Target { bytes: new, piece_ends: ends }];
-    let deltas = encoder.encode(&targets, &|_| ()).remove(0);
-    let mut start = 0;
-    for (delta, &end) in deltas.iter().zip(ends) {
-        assert_eq!(header(&delta.object).unwrap().source_count, delta.sources.len());
-        let given = delta.sources.iter().map(|source| match *source {
-            Source::Old(old) => &olds[old][..],
-            Source::Made(piece) => {
-                &new[piece.checked_sub(1).map_or(0, |last| ends[last])..ends[piece]]
-            }
-        });
-        let given: Vec<&[u8]> = given.collect();
-        let given: Vec<&dyn ReadAt> = given.iter().map(|bytes| bytes as _).collect();
-        let mut out = b"something from before".to_vec();
-        apply(&delta.object, &given, (end - start) as u64, &mut out).unwrap();
-        assert!(out == new[start..end], "piece {start}..{end}");
-        start = end;
-    }
-    deltas
-}
 
 #[test]
 fn random_edits_come_back() {
