@@ -178,7 +178,7 @@ fn resembling<C: Coder>(
     if !zones.list.is_empty() {
         references::code(coder, zones, copies, &mut bytes, &wanted);
     }
-    corrections::code(coder, &mut bytes, &wanted)?;
+    corrections::code(coder, copies, &mut bytes, &wanted)?;
     Ok(bytes)
 }
 

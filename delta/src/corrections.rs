@@ -2,9 +2,12 @@
 //!
 //! Differing bytes are found by the gaps between them. What changes is mostly
 //! a number of a few bytes, little-endian, and many numbers change by the same
-//! amount: amounts are remembered. Whatever else changes is told byte by byte.
+//! amount: amounts are remembered. Where numbers are big-endian, or lie in
+//! instructions of four bytes, whole words are told instead. Whatever else
+//! changes is told byte by byte.
 
-use crate::coder::{Bit, Coder, Nibble};
+use crate::coder::{Bit, Coder, Nibble, Writer};
+use crate::control::Copy;
 use crate::index::common_bytes;
 use crate::numbers::{Byte, Number, to_front};
 
@@ -71,14 +74,39 @@ struct Model {
     more: [Bit; 8],
 }
 
-/// Codes what makes `bytes` of copied bytes into `new` ones, which a reader
-/// does not know.
+/// Codes what makes `bytes` of the old ones that `copies` take, one behind the
+/// other, into `new` ones, which a reader does not know.
 pub(crate) fn code<C: Coder>(
     coder: &mut C,
+    copies: &[Copy],
+    bytes: &mut [u8],
+    new: &[u8],
+) -> Result<(), CorrectionError> {
+    let best = if C::WRITES { best(copies, bytes, new) } else { Words::Loose };
+    let told = coder.nibble(&mut Nibble::of(1), best as u32);
+    let words = Words::ALL.get(told as usize).copied().unwrap_or(Words::Loose);
+    code_as(coder, words, copies, bytes, new)
+}
+
+/// Which words make the shortest corrections.
+fn best(copies: &[Copy], bytes: &[u8], new: &[u8]) -> Words {
+    let len = |words: &Words| {
+        let mut writer = Writer::new();
+        let coded = code_as(&mut writer, *words, copies, &mut bytes.to_vec(), new);
+        coded.map_or(usize::MAX, |()| writer.finish().len())
+    };
+    Words::ALL.into_iter().min_by_key(len).unwrap_or(Words::Loose)
+}
+
+fn code_as<C: Coder>(
+    coder: &mut C,
+    words: Words,
+    copies: &[Copy],
     bytes: &mut [u8],
     new: &[u8],
 ) -> Result<(), CorrectionError> {
     let beyond = CorrectionError { len: bytes.len() };
+    let mut places = Places { copies: copies.iter(), start: 0, end: 0, address: 0 };
     let mut model = Model {
         gap_after: Recall::new(),
         amount_after: Recall::new(),
@@ -112,11 +140,12 @@ pub(crate) fn code<C: Coder>(
         if at == bytes.len() {
             return Ok(());
         }
-        let end = (at + WORD).min(bytes.len());
-        let old = word(&bytes[at..end]);
-        let amount = if C::WRITES { word(&new[at..end]).wrapping_sub(old) } else { 0 };
+        let begin = if words == Words::Loose { at } else { places.aligned(at) };
+        let end = (begin + WORD).min(bytes.len());
+        let old = words.number(&bytes[begin..end]);
+        let amount = if C::WRITES { words.number(&new[begin..end]).wrapping_sub(old) } else { 0 };
         // A word cut short by the end is told byte by byte.
-        if end - at == WORD {
+        if end - begin == WORD {
             let past = u64::from(amounts[0]) << 32 | gap & 0xffff_ffff;
             let (slot, recalled) = model.amount_of.code(coder, u64::from(old), u64::from(amount));
             old_slot = slot;
@@ -142,7 +171,7 @@ pub(crate) fn code<C: Coder>(
                 remember(&mut amounts, amount);
                 model.amount_after.values[slot] = u64::from(amount);
                 model.amount_of.values[old_slot] = u64::from(amount);
-                bytes[at..end].copy_from_slice(&old.wrapping_add(amount).to_le_bytes());
+                words.put(&mut bytes[begin..end], old.wrapping_add(amount));
                 at = end;
                 continue;
             }
@@ -162,8 +191,8 @@ pub(crate) fn code<C: Coder>(
                 break;
             }
         }
-        if end - start == WORD {
-            let amount = word(&bytes[start..end]).wrapping_sub(old);
+        if end - begin == WORD {
+            let amount = words.number(&bytes[begin..end]).wrapping_sub(old);
             remember(&mut amounts, amount);
             model.amount_after.values[amount_slot] = u64::from(amount);
             model.amount_of.values[old_slot] = u64::from(amount);
@@ -179,11 +208,59 @@ fn remember(amounts: &mut [u32], amount: u32) {
     amounts[0] = amount;
 }
 
-/// Up to four bytes as a number, little-endian.
-fn word(bytes: &[u8]) -> u32 {
-    let mut all = [0; WORD];
-    all[..bytes.len()].copy_from_slice(bytes);
-    u32::from_le_bytes(all)
+/// Where copied bytes were in their sources.
+struct Places<'a> {
+    copies: std::slice::Iter<'a, Copy>,
+    /// The run of the last copy looked at.
+    start: usize,
+    end: usize,
+    /// Where its first byte was.
+    address: u64,
+}
+
+impl Places<'_> {
+    /// Where the word begins that has the byte at `at`, aligned in the sources;
+    /// `at` itself if that is not in its copy. Asked in ascending order.
+    fn aligned(&mut self, at: usize) -> usize {
+        while self.end <= at {
+            let Some(copy) = self.copies.next() else { return at };
+            (self.start, self.address) = (self.end, copy.address);
+            self.end += copy.len;
+        }
+        let offset = (at - self.start) as u64;
+        let back = (self.address + offset) % WORD as u64;
+        if back <= offset { at - back as usize } else { at }
+    }
+}
+
+/// How four bytes are taken for a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// Little-endian, from the first byte that differs.
+    Loose = 0,
+    /// Little-endian, where all instructions and numbers are aligned.
+    Little = 1,
+    /// Big-endian and aligned.
+    Big = 2,
+}
+
+impl Words {
+    const ALL: [Self; 3] = [Self::Loose, Self::Little, Self::Big];
+
+    /// Up to four bytes as a number.
+    #[inline(always)]
+    fn number(self, bytes: &[u8]) -> u32 {
+        let mut all = [0; WORD];
+        all[..bytes.len()].copy_from_slice(bytes);
+        if self == Self::Big { u32::from_be_bytes(all) } else { u32::from_le_bytes(all) }
+    }
+
+    /// A number as four bytes.
+    #[inline(always)]
+    fn put(self, bytes: &mut [u8], number: u32) {
+        let all = if self == Self::Big { number.to_be_bytes() } else { number.to_le_bytes() };
+        bytes.copy_from_slice(&all);
+    }
 }
 
 #[cfg(test)]
@@ -192,13 +269,27 @@ mod tests {
     use crate::coder::{Reader, Writer};
 
     fn round_trip(old: &[u8], new: &[u8]) -> usize {
+        // As two copies, the second from where words are not aligned in `old`.
+        let (first, second) = (old.len() / 3, old.len() - old.len() / 3);
+        let copies = [
+            Copy { extra: 0, address: 8, len: first },
+            Copy { extra: 0, address: 8 + first as u64, len: second },
+        ];
+        for words in Words::ALL {
+            let mut writer = Writer::new();
+            let mut made = old.to_vec();
+            code_as(&mut writer, words, &copies, &mut made, new).unwrap();
+            assert_eq!(made, new, "{words:?}");
+            let bytes = writer.finish();
+            let mut made = old.to_vec();
+            code_as(&mut Reader::new(&bytes), words, &copies, &mut made, &[]).unwrap();
+            assert_eq!(made, new, "{words:?}");
+        }
         let mut writer = Writer::new();
-        let mut made = old.to_vec();
-        code(&mut writer, &mut made, new).unwrap();
-        assert_eq!(made, new);
+        code(&mut writer, &copies, &mut old.to_vec(), new).unwrap();
         let bytes = writer.finish();
         let mut made = old.to_vec();
-        code(&mut Reader::new(&bytes), &mut made, &[]).unwrap();
+        code(&mut Reader::new(&bytes), &copies, &mut made, &[]).unwrap();
         assert_eq!(made, new);
         bytes.len()
     }
@@ -217,20 +308,38 @@ mod tests {
 
     #[test]
     fn addresses_that_moved_alike_cost_little() {
-        let bytes = |by: u32| -> Vec<u8> {
+        let bytes = |each: fn(u32) -> [u8; 4], by: u32| -> Vec<u8> {
             let addresses = (0..1000u32).map(|at| at.wrapping_mul(0x9e37_79b1).wrapping_add(by));
-            addresses.flat_map(|at| [at.to_le_bytes(), [7; 4]].concat()).collect()
+            addresses.flat_map(|at| [each(at), [7; 4]].concat()).collect()
         };
-        let cost = round_trip(&bytes(0), &bytes(0x11));
-        assert!(cost < 60, "{cost}");
+        for (each, by, most) in
+            [(u32::to_le_bytes as fn(u32) -> _, 0x11, 60), (u32::to_be_bytes, 0x1234, 120)]
+        {
+            let cost = round_trip(&bytes(each, 0), &bytes(each, by));
+            assert!(cost < most, "{cost}");
+        }
+    }
+
+    #[test]
+    fn words_begin_in_their_copy() {
+        let copies = [(5u64, 6), (8, 9), (3, 5)];
+        let copies = copies.map(|(address, len)| Copy { extra: 0, address, len });
+        let mut places = Places { copies: copies.iter(), start: 0, end: 0, address: 0 };
+        let begins: Vec<usize> = (0..22).map(|at| places.aligned(at)).collect();
+        let first = [0, 1, 2, 3, 3, 3];
+        let second = [6, 6, 6, 6, 10, 10, 10, 10, 14];
+        let third = [15, 16, 16, 16, 16];
+        let behind = [20, 21];
+        assert_eq!(begins, [&first[..], &second, &third, &behind].concat());
     }
 
     #[test]
     fn corrections_beyond_the_end_are_refused() {
         let mut writer = Writer::new();
+        writer.nibble(&mut Nibble::of(1), 0);
         Number::new().code(&mut writer, 7);
         let bytes = writer.finish();
-        let refused = code(&mut Reader::new(&bytes), &mut [0; 6], &[]);
+        let refused = code(&mut Reader::new(&bytes), &[], &mut [0; 6], &[]);
         assert_eq!(refused, Err(CorrectionError { len: 6 }));
     }
 }

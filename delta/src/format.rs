@@ -10,7 +10,7 @@ use crate::varint::{self, BadVarint};
 const MAGIC: u8 = 0xd0;
 
 /// The only version there is.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// In the second byte: how many sources there are, and what else is so.
 const SOURCES: u8 = 0x1f;

@@ -24,7 +24,16 @@ const EXAMPLE_NEW: &[u8] = b"The red fox sleeps all day in the barn, where it is
 
 #[test]
 fn golden_deltas_make_golden_files() {
-    for (case, sources) in [("whole", 0), ("text", 2), ("bare", 0), ("words", 1), ("zones", 1)] {
+    let cases = [
+        ("whole", 0),
+        ("text", 2),
+        ("bare", 0),
+        ("words", 1),
+        ("zones", 1),
+        ("big", 1),
+        ("little", 1),
+    ];
+    for (case, sources) in cases {
         let delta = fs::read(data(&format!("{case}.delta"))).unwrap();
         let new = fs::read(data(&format!("{case}.new"))).unwrap();
         let old = (0..sources).map(|at| fs::read(data(&format!("{case}.old-{at}"))).unwrap());
@@ -92,4 +101,14 @@ fn write_golden_files() {
     write("words", &encoded(&[&old], &new), &new, &[&old]);
     let (old, new) = (library(60, false), library(60, true));
     write("zones", &encoded(&[&old], &new), &new, &[&old]);
+    // Numbers of four bytes that grew, before others that stay; in the second
+    // file they are the upper 20 bits of what might be an instruction.
+    let numbers = |bytes: fn(u32) -> [u8; 4], by: u32| -> Vec<u8> {
+        let all = (0..300u32).map(|at| at.wrapping_mul(0x9e37_79b1) ^ at << 7);
+        all.flat_map(|at| [bytes(at.wrapping_add(by)), bytes(at >> 9)].concat()).collect()
+    };
+    let (old, new) = (numbers(u32::to_be_bytes, 0), numbers(u32::to_be_bytes, 0x1fed));
+    write("big", &encoded(&[&old], &new), &new, &[&old]);
+    let (old, new) = (numbers(u32::to_le_bytes, 0), numbers(u32::to_le_bytes, 0x1fe_d000));
+    write("little", &encoded(&[&old], &new), &new, &[&old]);
 }

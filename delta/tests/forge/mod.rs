@@ -29,7 +29,7 @@ impl Forged {
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut out = vec![0xd4, self.codec | self.source_count];
+        let mut out = vec![0xd5, self.codec | self.source_count];
         out.extend(number(self.target_len));
         out.extend(self.target_mark);
         out.extend(&self.body);
