@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use updraft_delta::limits::MAX_LEVEL;
 use updraft_delta::{Encoder, Options, ReadAt, Source, Target};
@@ -78,14 +79,11 @@ struct Step {
     len: u64,
 }
 
-/// All deltas of `dir`, and the files that they make.
-fn steps(dir: &Path) -> io::Result<(Vec<Step>, Vec<File>)> {
-    fs::create_dir_all(dir.join("out"))?;
-    let (mut steps, mut files) = (Vec::new(), Vec::new());
-    for target in listed(&dir.join("deltas"))? {
+/// All deltas of `dir`.
+fn steps(dir: &Path) -> io::Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for (out, target) in listed(&dir.join("deltas"))?.into_iter().enumerate() {
         let name = target.file_name().unwrap_or_default();
-        let out = dir.join("out").join(name);
-        files.push(File::options().create_new(true).read(true).write(true).open(out)?);
         let mut start = 0;
         for delta in listed(&target)? {
             let read = dir.join("sources").join(name).join(delta.file_name().unwrap_or_default());
@@ -100,11 +98,11 @@ fn steps(dir: &Path) -> io::Result<(Vec<Step>, Vec<File>)> {
             let read = File::open(&delta)?.read_at(&mut first, 0)?;
             let header = updraft_delta::header(&first[..read]).map_err(io::Error::other)?;
             let len = header.target_len;
-            steps.push(Step { delta, reads, out: files.len() - 1, start, len });
+            steps.push(Step { delta, reads, out, start, len });
             start += len;
         }
     }
-    Ok((steps, files))
+    Ok(steps)
 }
 
 /// Makes `out/N` from `deltas/N/*` and `old/*`, piece by piece, those that
@@ -117,7 +115,13 @@ pub(crate) fn apply(dir: &Path) -> io::Result<()> {
     };
     let old: Vec<(File, u64)> =
         listed(&dir.join("old"))?.iter().map(open).collect::<io::Result<_>>()?;
-    let (steps, files) = steps(dir)?;
+    let steps = steps(dir)?;
+    fs::create_dir_all(dir.join("out"))?;
+    let files = listed(&dir.join("new"))?.into_iter().map(|new| {
+        let out = dir.join("out").join(new.file_name().unwrap_or_default());
+        File::options().create_new(true).read(true).write(true).open(out)
+    });
+    let files: Vec<File> = files.collect::<io::Result<_>>()?;
     let mut done = vec![false; steps.len()];
     let mut made = Vec::new();
     for _ in 0..=MAX_LEVEL {
@@ -149,4 +153,47 @@ pub(crate) fn apply(dir: &Path) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other("deltas are made from each other"))
+}
+
+/// How often everything is made in memory; the shortest time counts.
+const ROUNDS: usize = 12;
+
+/// Applies all deltas of `dir` in memory, on one thread, and says how fast:
+/// ours, and beside it copying what they make.
+pub(crate) fn speed(dir: &Path) -> io::Result<()> {
+    let read = |side: &str| -> io::Result<Vec<Vec<u8>>> {
+        listed(&dir.join(side))?.iter().map(fs::read).collect()
+    };
+    let (old, new) = (read("old")?, read("new")?);
+    let steps = steps(dir)?;
+    let deltas = steps.iter().map(|step| fs::read(&step.delta));
+    let deltas: Vec<Vec<u8>> = deltas.collect::<io::Result<_>>()?;
+    let made = |step: &Step| &new[step.out][step.start as usize..][..step.len as usize];
+    let mut out = Vec::with_capacity(PIECE_BYTES);
+    let (mut applied, mut copied) = (f64::MAX, f64::MAX);
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        for (step, delta) in steps.iter().zip(&deltas) {
+            let given = step.reads.iter().map(|source| match source {
+                Source::Old(index) => &old[*index][..],
+                Source::Made(index) => made(&steps[*index]),
+            });
+            let given: Vec<&[u8]> = given.collect();
+            let given: Vec<&dyn ReadAt> = given.iter().map(|bytes| bytes as _).collect();
+            updraft_delta::apply(delta, &given, PIECE_BYTES as u64, &mut out)
+                .map_err(io::Error::other)?;
+        }
+        applied = applied.min(begun.elapsed().as_secs_f64());
+        let begun = Instant::now();
+        for step in &steps {
+            out.clear();
+            out.extend_from_slice(made(step));
+            std::hint::black_box(&mut out);
+        }
+        copied = copied.min(begun.elapsed().as_secs_f64());
+    }
+    let bytes = steps.iter().map(|step| step.len).sum::<u64>() as f64;
+    let (applied, copied) = (bytes / applied / 1e6, bytes / copied / 1e6);
+    println!("in memory: {applied:.0} MB/s applied, {copied:.0} MB/s copied");
+    Ok(())
 }

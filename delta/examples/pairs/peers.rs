@@ -67,6 +67,15 @@ pub(crate) fn ours(dir: &Path) -> io::Result<Measured> {
     Ok(Measured { bytes, encode, apply })
 }
 
+/// What our deltas of what is in `dir`, once made, take in memory.
+pub(crate) fn speed_of_ours(dir: &Path) -> io::Result<String> {
+    let told = Command::new(env::current_exe()?).arg("speed").arg(dir).output()?;
+    if !told.status.success() {
+        return Err(io::Error::other("our deltas cannot be applied in memory"));
+    }
+    Ok(String::from_utf8_lossy(&told.stdout).into_owned())
+}
+
 /// What those others that are installed make of `old.all` and `new.all`.
 pub(crate) fn others(dir: &Path) -> io::Result<Vec<(&'static str, Measured)>> {
     let command = |line: Line| {

@@ -12,8 +12,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub(crate) struct Usage {
     /// Of all its threads, in steps of 10 ms.
     pub(crate) cpu: Duration,
-    /// From its start to its end.
-    pub(crate) wall: Duration,
+    /// How many of its threads ran, or waited for a core that others had, on
+    /// the average: what it would have kept busy by itself.
+    pub(crate) busy: f64,
     /// Resident, as far as it was seen.
     pub(crate) peak_bytes: u64,
 }
@@ -28,7 +29,9 @@ pub(crate) fn run(command: &mut Command) -> io::Result<Option<Usage>> {
         other => other?,
     };
     let mut peak_bytes = 0;
+    let mut wanted = Duration::ZERO;
     let status = loop {
+        wanted = wanted.max(wanted_by(child.id()));
         let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
         let line = status.unwrap_or_default();
         let line = line.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -43,7 +46,21 @@ pub(crate) fn run(command: &mut Command) -> io::Result<Option<Usage>> {
         return Err(io::Error::other(format!("{command:?} failed")));
     }
     let cpu = cpu_of_children().saturating_sub(before);
-    Ok(Some(Usage { cpu, wall: begun.elapsed(), peak_bytes }))
+    let busy = wanted.as_secs_f64() / begun.elapsed().as_secs_f64();
+    Ok(Some(Usage { cpu, busy, peak_bytes }))
+}
+
+/// How long all threads of a process ran or waited for a core so far, of the
+/// schedstat of each; those that ended count no more.
+fn wanted_by(process: u32) -> Duration {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return Duration::ZERO;
+    };
+    let of_thread = threads.filter_map(|thread| {
+        let told = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        told.split_whitespace().take(2).map(|nanos| nanos.parse::<u64>().ok()).sum::<Option<u64>>()
+    });
+    Duration::from_nanos(of_thread.sum())
 }
 
 /// User and system time of children that ended, of proc(5)'s stat.
