@@ -6,13 +6,14 @@
 //! every address that leads across them.
 
 mod edits;
+mod trip;
 
 use std::path::PathBuf;
 
 use updraft_delta::Options;
 
-use crate::edits::deltas::deltas_of;
 use crate::edits::{Random, edited, seeds};
+use crate::trip::deltas_of;
 
 const FAST: Options = Options { level: 3 };
 

@@ -1,6 +1,7 @@
 //! What is encoded comes back, whatever was edited, the same on any machine.
 
 mod edits;
+mod trip;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,9 +9,9 @@ use proptest::prelude::*;
 use updraft_delta::limits::MAX_LEVEL;
 use updraft_delta::{Delta, EncodeError, Encoder, Options, Source, Target, header};
 
-use crate::edits::deltas::deltas_of;
 use crate::edits::executable::{library, mac_library, windows_library};
 use crate::edits::{Random, edited, program, seeds};
+use crate::trip::deltas_of;
 
 const FAST: Options = Options { level: 3 };
 

@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-pub(crate) mod deltas;
 pub(crate) mod executable;
 
 /// The seeds of a randomised test, each printed as its turn comes, so that the
