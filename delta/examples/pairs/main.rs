@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p updraft-delta --example pairs -- DIR [PAIR…]` takes
 //! every `DIR/PAIR/{old,new}` (bench/delta/fetch.sh fetches some), or those
-//! named; `--ours` leaves the others out. Files that are the same on both
+//! named; `--ours` leaves the others out, `--beside=NAME` all but one. Files that are the same on both
 //! sides are left out; of the others, small ones are packed. Over the same
 //! files put one behind the other stand bsdiff, `zstd -19 --patch-from` and
 //! HDiffPatch, of these whatever is installed. Everything runs in a process of
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         ["encode", dir] => ours::encode(Path::new(dir)),
         ["apply", dir] => ours::apply(Path::new(dir)),
         ["speed", dir] => ours::speed(Path::new(dir)),
-        [] => Err(io::Error::other("usage: pairs [--ours] DIR [PAIR…]")),
+        [] => Err(io::Error::other("usage: pairs [--ours] [--beside=NAME] DIR [PAIR…]")),
         _ => compare_all(&arguments),
     };
     if let Err(why) = done {
@@ -44,7 +44,10 @@ fn main() -> ExitCode {
 
 fn compare_all(arguments: &[String]) -> io::Result<()> {
     let alone = arguments.iter().any(|argument| argument == "--ours");
-    let mut named = arguments.iter().filter(|argument| *argument != "--ours").map(PathBuf::from);
+    let only = arguments.iter().find_map(|argument| argument.strip_prefix("--beside="));
+    let beside = |name: &str| !alone && only.is_none_or(|only| only == name);
+    let mut named =
+        arguments.iter().filter(|argument| !argument.starts_with("--")).map(PathBuf::from);
     let dir = named.next().ok_or_else(|| io::Error::other("which directory?"))?;
     let mut pairs: Vec<PathBuf> = named.map(|pair| dir.join(pair)).collect();
     if pairs.is_empty() {
@@ -69,14 +72,14 @@ fn compare_all(arguments: &[String]) -> io::Result<()> {
         "MB"
     );
     for pair in pairs {
-        compare(&pair, alone)
+        compare(&pair, &beside)
             .map_err(|why| io::Error::other(format!("{}: {why}", pair.display())))?;
     }
     Ok(())
 }
 
-/// Measures one pair, and prints a line for each way.
-fn compare(pair: &Path, alone: bool) -> io::Result<()> {
+/// Measures one pair, and prints a line for us and each of those `beside` us.
+fn compare(pair: &Path, beside: &dyn Fn(&str) -> bool) -> io::Result<()> {
     let name = pair.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let dir = env::temp_dir().join(format!("updraft-pairs-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
@@ -84,10 +87,8 @@ fn compare(pair: &Path, alone: bool) -> io::Result<()> {
     let ours = peers::ours(&dir)?;
     print(&name, "ours", &ours, &ours, new_bytes);
     print!("{name:16} {}", peers::speed_of_ours(&dir)?);
-    if !alone {
-        for (by, measured) in peers::others(&dir)? {
-            print(&name, by, &measured, &ours, new_bytes);
-        }
+    for (by, measured) in peers::others(&dir, beside)? {
+        print(&name, by, &measured, &ours, new_bytes);
     }
     fs::remove_dir_all(&dir)
 }

@@ -76,8 +76,12 @@ pub(crate) fn speed_of_ours(dir: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&told.stdout).into_owned())
 }
 
-/// What those others that are installed make of `old.all` and `new.all`.
-pub(crate) fn others(dir: &Path) -> io::Result<Vec<(&'static str, Measured)>> {
+/// What those `wanted` of the others that are installed make of `old.all` and
+/// `new.all`.
+pub(crate) fn others(
+    dir: &Path,
+    wanted: &dyn Fn(&str) -> bool,
+) -> io::Result<Vec<(&'static str, Measured)>> {
     let command = |line: Line| {
         let named = |word: &str| -> String {
             let files =
@@ -94,7 +98,7 @@ pub(crate) fn others(dir: &Path) -> io::Result<Vec<(&'static str, Measured)>> {
         command
     };
     let mut measured = Vec::new();
-    for (name, encode, apply) in OTHERS {
+    for (name, encode, apply) in OTHERS.into_iter().filter(|(name, ..)| wanted(name)) {
         let Some(encode) = run(&mut command(encode))? else { continue };
         let bytes = fs::metadata(dir.join("patch"))?.len();
         let apply = run(&mut command(apply))?.unwrap_or_default();
