@@ -9,7 +9,7 @@
 use crate::coder::{Bit, Coder, Nibble, Writer};
 use crate::control::Copy;
 use crate::index::common_bytes;
-use crate::numbers::{Byte, Number, to_front};
+use crate::numbers::{Byte, Number};
 
 /// The bytes of a number that changes.
 const WORD: usize = 4;
@@ -201,11 +201,20 @@ fn code_as<C: Coder>(
 }
 
 /// Puts `amount` first among those remembered.
-fn remember(amounts: &mut [u32], amount: u32) {
-    let place = amounts.iter().position(|known| *known == amount);
-    let place = place.unwrap_or(amounts.len() - 1);
-    to_front(amounts, place);
-    amounts[0] = amount;
+///
+/// All are looked at and all are moved, so that no processor has to foresee
+/// where it stood.
+#[inline(always)]
+fn remember(amounts: &mut [u32; 1 << AMOUNT_BITS], amount: u32) {
+    let mut before = amount;
+    let mut moving = u32::MAX;
+    for known in amounts.iter_mut() {
+        let here = *known;
+        *known = before & moving | here & !moving;
+        // Behind where it stood, all stay.
+        moving &= u32::from(here == amount).wrapping_sub(1);
+        before = here;
+    }
 }
 
 /// Where copied bytes were in their sources.
