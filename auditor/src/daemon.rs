@@ -18,6 +18,7 @@ use manifest::trust::bundle::Bundle;
 use manifest::trust::exchange::Announcement;
 use manifest::trust::limits::BUNDLE_BYTES;
 use swarm::ask::Topic;
+use swarm::blotter::Blotter;
 use swarm::event::{Event, Events};
 use swarm::handle::{AskError, Handle, Stopped, Verdict};
 use swarm::options::{Options as SwarmOptions, Role as SwarmRole, StartError};
@@ -122,6 +123,7 @@ pub async fn run(home: Home, options: Options) -> Result<Summary, RunError> {
         disk: Arc::new(Mutex::new(vault)),
         home: Arc::new(home),
         handle,
+        blotter: Blotter::default(),
         tasks: JoinSet::new(),
         summary: Summary::default(),
         once: options.once,
@@ -137,6 +139,8 @@ struct Daemon {
     disk: Arc<Mutex<Vault>>,
     home: Arc<Home>,
     handle: Handle,
+    /// What the log tells of those who do wrong.
+    blotter: Blotter,
     tasks: JoinSet<Done>,
     summary: Summary,
     once: Option<Once>,
@@ -203,6 +207,9 @@ impl Daemon {
     }
 
     async fn happened(&mut self, event: Event) -> Result<(), Stopped> {
+        if let Some(line) = self.blotter.line(Instant::now(), &event) {
+            warn!("{line}");
+        }
         match event {
             Event::Admitted { peer, member } => {
                 self.follow_roots(peer);
@@ -225,7 +232,7 @@ impl Daemon {
                 self.tasks.spawn(follow(Arc::clone(&self.home), files));
             }
             Event::Refused { address, why, .. } => debug!("{address}: {why}"),
-            Event::Misbehaved { peer, why, .. } => warn!("peer {peer} misbehaved: {why}"),
+            Event::Misbehaved { .. } | Event::LetGo { .. } => {}
             // Dropping the reply refuses: an auditor answers nothing.
             Event::Asked { .. } | Event::Serve { .. } | Event::Withdrawn { .. } => {}
         }

@@ -5,6 +5,13 @@ use std::net::IpAddr;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+/// Whether a text is an address at all; whoever keeps some asks before it uses
+/// what it finds.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    text.parse::<Multiaddr>().is_ok_and(|address| !address.is_empty())
+}
+
 /// The IP that an address begins with.
 #[must_use]
 pub fn ip(address: &Multiaddr) -> Option<IpAddr> {

@@ -17,7 +17,8 @@ use manifest::time::UnixTime;
 use crate::address::{self, is_local, is_loopback, relay};
 use crate::dice::Dice;
 use crate::limits::{
-    MAX_ADDRESSES, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY, MAX_KNOWN_PEERS, MAX_PEERS_FROM_ONE,
+    CHOSEN_PEERS, MAX_ADDRESSES, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY, MAX_KNOWN_PEERS,
+    MAX_PEERS_FROM_ONE,
 };
 use crate::peer_exchange::Met;
 
@@ -97,6 +98,8 @@ pub struct AddressBook {
     places: BTreeMap<PlaceId, Place>,
     by_peer: HashMap<PeerId, PlaceId>,
     connected: BTreeSet<PeerId>,
+    /// Those among them whom we dialled.
+    chosen: BTreeSet<PeerId>,
     dials: HashMap<DialId, PlaceId>,
     next: u64,
     dice: Dice,
@@ -104,7 +107,7 @@ pub struct AddressBook {
 
 impl AddressBook {
     /// Knows nobody; `own` is never dialled, nor is anybody once `enough`
-    /// members are connected.
+    /// members are connected, a few of them because we dialled them.
     #[must_use]
     pub fn new(own: PeerId, enough: usize, seed: u64) -> Self {
         Self {
@@ -113,6 +116,7 @@ impl AddressBook {
             places: BTreeMap::new(),
             by_peer: HashMap::new(),
             connected: BTreeSet::new(),
+            chosen: BTreeSet::new(),
             dials: HashMap::new(),
             next: 0,
             dice: Dice::new(seed),
@@ -241,6 +245,7 @@ impl AddressBook {
     /// The last connection to a member is gone.
     pub fn left(&mut self, now: Instant, peer: &PeerId) {
         self.connected.remove(peer);
+        self.chosen.remove(peer);
         let pause = self.jittered(FIRST_PAUSE);
         if let Some(place) = self.by_peer.get(peer).and_then(|id| self.places.get_mut(id)) {
             place.due = now + pause;
@@ -250,6 +255,7 @@ impl AddressBook {
     /// A dial led to a member.
     pub fn reached(&mut self, dial: DialId, peer: PeerId) {
         let Some(id) = self.dials.remove(&dial) else { return };
+        self.chosen.insert(peer);
         let Some(place) = self.places.get_mut(&id) else { return };
         (place.pause, place.failures, place.around) = (FIRST_PAUSE, 0, false);
         if place.peer.is_none() {
@@ -365,7 +371,11 @@ impl AddressBook {
     }
 
     fn wants_more(&self) -> bool {
-        self.connected.len() + self.dials.len() < self.enough && self.dials.len() < DIALS
+        let under_way = self.dials.len();
+        let few = self.connected.len() + under_way < self.enough;
+        // A crowd that came by itself keeps nobody from those it looks for.
+        let few_chosen = self.chosen.len() + under_way < CHOSEN_PEERS.min(self.enough);
+        (few || few_chosen) && under_way < DIALS
     }
 
     /// Circuits to a place through members that are connected.
@@ -429,164 +439,5 @@ fn neighbourhood(address: &Multiaddr) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::ENOUGH_PEERS;
-    use crate::testing::epoch;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn book() -> AddressBook {
-        AddressBook::new(PeerId::random(), ENOUGH_PEERS, 1)
-    }
-
-    fn at(host: u8) -> Vec<Multiaddr> {
-        vec![format!("/ip4/10.0.0.{host}/tcp/4001").parse().unwrap()]
-    }
-
-    #[test]
-    fn a_given_address_is_tried_for_ever_with_longer_pauses() {
-        let mut now = epoch();
-        let mut book = book();
-        book.learn(now, None, &at(1), Source::Given);
-        let mut pauses = Vec::new();
-        for _ in 0..20 {
-            let dial = book.poll(now).expect("due");
-            assert_eq!(book.poll(now), None, "one dial at a time");
-            book.failed(now, dial.dial, false);
-            let due = book.next_deadline().unwrap();
-            pauses.push(due - now);
-            now = due;
-        }
-        assert!(pauses[0] < 2 * SECOND && pauses[19] >= LONGEST_PAUSE_GIVEN);
-        assert!(pauses[19] < LONGEST_PAUSE_GIVEN + SECOND);
-    }
-
-    #[test]
-    fn a_hint_that_keeps_failing_is_forgotten() {
-        let mut now = epoch();
-        let mut book = book();
-        book.learn(now, Some(PeerId::random()), &at(1), Source::Lan);
-        for _ in 0..MOST_FAILURES {
-            let dial = book.poll(now).expect("due");
-            book.failed(now, dial.dial, false);
-            now += LONGEST_PAUSE * 2;
-        }
-        assert_eq!(book.poll(now), None);
-        assert!(book.places.is_empty() && book.by_peer.is_empty());
-    }
-
-    #[test]
-    fn who_is_connected_is_not_dialled_and_who_left_is_dialled_again() {
-        let now = epoch();
-        let (mut book, peer) = (book(), PeerId::random());
-        book.learn(now, None, &at(1), Source::Given);
-        let dial = book.poll(now).unwrap();
-        book.joined(peer);
-        book.reached(dial.dial, peer);
-        assert_eq!(book.poll(now + 100 * SECOND), None);
-        assert_eq!(book.addresses(&peer), at(1));
-        book.left(now, &peer);
-        assert_eq!(book.poll(now), None);
-        let again = book.poll(now + 2 * SECOND).unwrap();
-        assert_eq!(again.peer, Some(peer));
-    }
-
-    fn met(peer: PeerId, addresses: &[Multiaddr], said: u64) -> Met {
-        let (addresses, record) = (addresses.to_vec(), Bytes::from(peer.to_bytes()));
-        Met { peer, addresses, record, said: UnixTime::from_seconds(said) }
-    }
-
-    #[test]
-    fn a_member_that_moved_is_dialled_at_once_however_often_it_was_not_there() {
-        let mut now = epoch();
-        let (mut book, peer) = (book(), PeerId::random());
-        book.learn(now, Some(peer), &at(1), Source::Given);
-        for _ in 0..10 {
-            let dial = book.poll(now).expect("due");
-            book.failed(now, dial.dial, false);
-            now = book.next_deadline().unwrap();
-        }
-        let dial = book.poll(now).expect("due");
-        book.failed(now, dial.dial, false);
-        book.learn(now, Some(peer), &at(1), Source::Lan);
-        assert!(book.next_deadline().unwrap() >= now + 10 * SECOND, "that is no news");
-        book.learn(now, Some(peer), &at(2), Source::Lan);
-        assert_eq!(book.next_deadline(), Some(now + MOVED_PAUSE));
-        now += MOVED_PAUSE;
-        let dial = book.poll(now).expect("due");
-        assert_eq!(dial.addresses, [at(2), at(1)].concat());
-        book.failed(now, dial.dial, false);
-        book.learn(now, Some(peer), &at(3), Source::Lan);
-        assert_eq!(book.poll(now), None, "whoever keeps moving is not chased");
-    }
-
-    #[test]
-    fn an_older_word_of_a_member_says_nothing() {
-        let now = epoch();
-        let (mut book, peer) = (book(), PeerId::random());
-        let teller = Source::Member(PeerId::random());
-        assert!(book.learn_record(now, met(peer, &at(1), 10), teller));
-        assert!(book.learn_record(now, met(peer, &at(2), 20), teller));
-        assert!(!book.learn_record(now, met(peer, &at(1), 10), teller));
-        assert_eq!(book.addresses(&peer), at(2));
-        assert!(!book.learn_record(now, met(peer, &at(2), 30), teller), "said again");
-    }
-
-    #[test]
-    fn enough_peers_are_enough() {
-        let now = epoch();
-        let mut book = book();
-        (0..ENOUGH_PEERS).for_each(|_| book.joined(PeerId::random()));
-        book.learn(now, None, &at(1), Source::Given);
-        assert_eq!(book.poll(now), None);
-        assert_eq!(book.next_deadline(), None);
-        assert!(!book.is_lonely());
-    }
-
-    #[test]
-    fn one_informant_and_one_neighbourhood_fill_only_so_much() {
-        let now = epoch();
-        let (mut book, liar) = (book(), PeerId::random());
-        for host in 0..200 {
-            let near = vec![format!("/ip4/198.51.100.{host}/tcp/1").parse().unwrap()];
-            book.learn(now, Some(PeerId::random()), &near, Source::Member(PeerId::random()));
-        }
-        assert_eq!(book.places.len(), MAX_KNOWN_NEARBY);
-        for host in 0..200 {
-            book.learn(now, Some(PeerId::random()), &at(host), Source::Member(liar));
-        }
-        assert_eq!(book.places.len(), MAX_KNOWN_NEARBY + MAX_PEERS_FROM_ONE);
-        for host in 0..=255 {
-            for net in 0..4 {
-                let far = vec![format!("/ip4/10.1.{net}.{host}/tcp/1").parse().unwrap()];
-                book.learn(now, Some(PeerId::random()), &far, Source::Lan);
-            }
-        }
-        assert_eq!(book.places.len(), MAX_KNOWN_PEERS);
-    }
-
-    #[test]
-    fn ourselves_are_never_dialled_twice() {
-        let now = epoch();
-        let mut book = book();
-        let own = book.own;
-        book.learn(now, Some(own), &at(1), Source::Lan);
-        assert_eq!(book.poll(now), None);
-        book.learn(now, None, &at(1), Source::Lan);
-        let dial = book.poll(now).unwrap();
-        book.failed(now, dial.dial, true);
-        assert_eq!(book.poll(now + LONGEST_PAUSE * 2), None);
-    }
-
-    #[test]
-    fn records_are_handed_on_except_to_their_own_peer() {
-        let now = epoch();
-        let (mut book, a, b) = (book(), PeerId::random(), PeerId::random());
-        for (peer, host) in [(a, 1), (b, 2)] {
-            book.learn_record(now, met(peer, &at(host), 1), Source::Member(peer));
-        }
-        assert_eq!(book.records(&a, true), [Bytes::from(b.to_bytes())]);
-        assert_eq!(book.records(&PeerId::random(), true).len(), 2);
-    }
-}
+#[path = "address_book_tests.rs"]
+mod tests;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use manifest::admission::workgroup::WorkgroupId;
 use manifest::time::UnixTime;
-use mdns_sd::{Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{Receiver, ServiceDaemon, ServiceEvent, ServiceInfo};
 use tokio::sync::mpsc;
 
 /// Our own service type: other programs that speak libp2p are left alone.
@@ -131,7 +131,8 @@ fn day(now: UnixTime) -> u64 {
 
 /// What members of a workgroup recognise each other by on one day: the first
 /// 16 bytes of a hash, in hex.
-fn tag(workgroup: &WorkgroupId, day: u64) -> String {
+#[must_use]
+pub fn tag(workgroup: &WorkgroupId, day: u64) -> String {
     let mut hash = blake3::Hasher::new_derive_key("updraft dns-sd 1 tag of the day");
     hash.update(workgroup.as_bytes()).update(&day.to_be_bytes());
     hash.finalize().to_hex()[..32].to_owned()
@@ -149,12 +150,12 @@ async fn listen(
             let shared = shared.lock().expect("nobody panics while holding it");
             (shared.day, shared.own_name.as_deref() == Some(service.get_fullname()))
         };
-        if own || !is_member(&service, &workgroup, today) {
+        if own {
             continue;
         }
         let ips = service.get_addresses().iter().map(mdns_sd::ScopedIp::to_ip_addr);
-        let port = |key| service.get_property_val_str(key).and_then(|port| port.parse().ok());
-        let addresses = addresses(ips, Ports { tcp: port("tcp"), quic: port("quic") });
+        let text = |key: &str| service.get_property_val_str(key);
+        let Some(addresses) = invited(text, ips, &workgroup, today) else { continue };
         match found.try_send(addresses) {
             Err(mpsc::error::TrySendError::Closed(_)) => return,
             // Full: it will be resolved again, and members tell of each other.
@@ -163,11 +164,18 @@ async fn listen(
     }
 }
 
-/// Whether the tag is one of our workgroup, for today or a day beside it:
-/// clocks disagree.
-fn is_member(service: &ResolvedService, workgroup: &WorkgroupId, today: u64) -> bool {
-    let Some(found) = service.get_property_val_str("tag") else { return false };
-    (today.saturating_sub(1)..=today + 1).any(|day| tag(workgroup, day) == found)
+/// Where to dial whoever announces itself with such texts, if it belongs to
+/// our workgroup: its tag is of today or a day beside it, for clocks disagree.
+pub fn invited<'a>(
+    text: impl Fn(&str) -> Option<&'a str>,
+    ips: impl Iterator<Item = IpAddr>,
+    workgroup: &WorkgroupId,
+    today: u64,
+) -> Option<Vec<String>> {
+    let (found, latest) = (text("tag")?, today.saturating_add(1));
+    let ours = (today.saturating_sub(1)..=latest).any(|day| tag(workgroup, day) == found);
+    let port = |key| text(key).and_then(|port| port.parse().ok());
+    ours.then(|| addresses(ips, Ports { tcp: port("tcp"), quic: port("quic") }))
 }
 
 /// Multiaddresses to dial, QUIC first.
@@ -189,6 +197,7 @@ fn addresses(ips: impl Iterator<Item = IpAddr>, ports: Ports) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mdns_sd::ResolvedService;
 
     const MONDAY: UnixTime = UnixTime::from_seconds(1_800_000_000);
 
@@ -198,6 +207,11 @@ mod tests {
         ServiceInfo::new(SERVICE, "name", "name.local.", "192.0.2.7", 4002, properties)
             .unwrap()
             .as_resolved_service()
+    }
+
+    fn is_member(service: &ResolvedService, workgroup: &WorkgroupId, today: u64) -> bool {
+        let text = |key: &str| service.get_property_val_str(key);
+        invited(text, std::iter::empty(), workgroup, today).is_some()
     }
 
     #[test]

@@ -30,7 +30,21 @@ pub enum Event {
         address: String,
         /// Whether we began it.
         dialled: bool,
+        /// Its peer key, if it came and its handshake held.
+        peer: Option<PublicKey>,
         /// Why.
+        why: String,
+        /// Whether the other side came and did what no member does; networks
+        /// that break are nobody's fault.
+        fault: bool,
+    },
+    /// A member was let go that did nothing wrong while it was here.
+    LetGo {
+        /// Its peer key.
+        peer: PublicKey,
+        /// What its credential says.
+        member: Member,
+        /// Why: what has become of its credential, or whom it makes room for.
         why: String,
     },
     /// Somebody who could not be admitted, or could not admit us, handed over
@@ -89,6 +103,10 @@ pub enum Event {
     Misbehaved {
         /// Its peer key.
         peer: PublicKey,
+        /// What its credential says, if it is still here.
+        member: Option<Member>,
+        /// Where it is, if it is still here.
+        address: Option<String>,
         /// What it did.
         why: Misbehaviour,
         /// Whether it is let go and kept away for a while.

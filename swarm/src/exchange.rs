@@ -459,6 +459,9 @@ impl Exchange {
                 self.fetches.lost(id, bytes);
                 self.serving.lost(id);
             }
+            transfer::Output::Offence { link, what: Misbehaviour::Withheld } => {
+                self.withheld(link);
+            }
             transfer::Output::Offence { link, what } => {
                 if let Some(peer) = self.links.get(&link).map(|link| link.peer) {
                     self.offence(now, peer, what);
@@ -502,6 +505,21 @@ impl Exchange {
         }
         let sentence = self.transfer.standing().offend(now, peer, &what);
         self.out.push_back(Output::Misbehaved { peer, what, sentence });
+    }
+
+    /// A peer sends nothing of what it says to hold. It may be that it has no
+    /// turn for us, so it is let go and not kept away; the origin has many to
+    /// serve, and is waited for.
+    fn withheld(&mut self, link: LinkId) {
+        if self.links.get(&link).is_none_or(|link| link.origin) {
+            return;
+        }
+        let Some(gone) = self.links.remove(&link) else { return };
+        self.transfer.leave(link);
+        self.serving.leave(link);
+        let (what, sentence) = (Misbehaviour::Withheld, Sentence::Parole);
+        self.out.push_back(Output::Misbehaved { peer: gone.peer, what, sentence });
+        self.out.push_back(Output::Close(link));
     }
 
     fn withdrawn(&mut self, ids: impl IntoIterator<Item = ContentId>) {

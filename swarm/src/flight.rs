@@ -24,6 +24,9 @@ const UNKNOWN_LATENCY: Duration = Duration::from_secs(1);
 /// The first pause after a stall or a `Busy`, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// Stalls in a row after which a peer counts as one that holds its blocks
+/// back: half a minute at least.
+const MOST_STALLS: u32 = 6;
 
 /// A block that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct Flight {
     heard: Instant,
     paused_until: Option<Instant>,
     pause: Duration,
+    /// How often in a row everything was taken back.
+    stalls: u32,
 }
 
 impl Flight {
@@ -62,6 +67,7 @@ impl Flight {
             heard: now,
             paused_until: None,
             pause: FIRST_PAUSE,
+            stalls: 0,
         }
     }
 
@@ -98,6 +104,8 @@ impl Flight {
 
     /// Takes note of a block that came; whether it had been asked for.
     pub fn land(&mut self, now: Instant, index: WantIndex, block: u32) -> bool {
+        // Late is not never.
+        self.stalls = 0;
         let Some(asked) = self.take(index, block) else { return false };
         self.heard = now;
         self.paused_until = None;
@@ -127,6 +135,8 @@ impl Flight {
     pub fn refused(&mut self, now: Instant, index: WantIndex, block: u32) -> bool {
         let known = self.take(index, block).is_some();
         if known {
+            // It says so, which costs us nothing.
+            self.stalls = 0;
             self.window = (self.window * 0.75).max(LEAST_WINDOW);
             if self.asked.is_empty() {
                 self.start_pause(now);
@@ -141,8 +151,16 @@ impl Flight {
         self.stalls_at().is_some_and(|at| now >= at)
     }
 
+    /// Whether the peer has stalled so often in a row, with not one block in
+    /// between, that it will not send any.
+    #[must_use]
+    pub const fn is_hopeless(&self) -> bool {
+        self.stalls >= MOST_STALLS
+    }
+
     /// Takes everything back from a peer that has stalled.
     pub fn give_up(&mut self, now: Instant) -> Vec<Asked> {
+        self.stalls += 1;
         self.window = LEAST_WINDOW;
         self.start_pause(now);
         std::mem::take(&mut self.asked)
@@ -253,6 +271,23 @@ mod tests {
             assert_eq!(flight.room(now, false), 2);
         }
         assert_eq!(pauses, [250 * MS, 500 * MS, 1_000 * MS, 2_000 * MS]);
+    }
+
+    #[test]
+    fn a_peer_that_only_stalls_is_hopeless_and_one_that_is_late_is_not() {
+        let mut now = epoch();
+        let (mut silent, mut late) = (Flight::new(now), Flight::new(now));
+        for round in 0..MOST_STALLS {
+            assert!(!silent.is_hopeless(), "{round}");
+            for flight in [&mut silent, &mut late] {
+                flight.ask(now, 0, round);
+                flight.give_up(now);
+            }
+            now += LONGEST_PAUSE;
+            // What was taken back comes after all.
+            assert!(!late.land(now, 0, round));
+        }
+        assert!(silent.is_hopeless() && !late.is_hopeless());
     }
 
     #[test]

@@ -167,18 +167,21 @@ impl Gate {
         self.state().members.remove(peer);
     }
 
-    /// The members whose credential does not hold any more: it has ended, or
-    /// other keys are believed now.
+    /// The members whose credential does not hold any more, and why: it has
+    /// ended or was revoked, or other keys are believed now.
     #[must_use]
-    pub fn fallen(&self) -> Vec<PeerId> {
+    pub fn fallen(&self) -> Vec<(PeerId, String)> {
         let now = self.now();
         let state = self.state();
-        let holds = |peer: &PeerId, member: &Member, chain: &CredentialChain| {
-            member.expires > now
-                && public_key(peer).is_some_and(|key| chain.verify(&state.trust, &key, now).is_ok())
-        };
-        let fallen = state.members.iter().filter(|(peer, (m, chain))| !holds(peer, m, chain));
-        fallen.map(|(peer, _)| *peer).collect()
+        let fallen = state.members.iter().filter_map(|(peer, (member, chain))| {
+            // Clocks that disagree are forgiven whoever comes, not who stays.
+            if member.expires <= now {
+                return Some((*peer, format!("its credential expired at {}", member.expires)));
+            }
+            let verdict = chain.verify(&state.trust, &member.peer_key, now);
+            verdict.err().map(|error| (*peer, error.to_string()))
+        });
+        fallen.collect()
     }
 
     /// When the first credential of a member ends, if any is there.
@@ -429,7 +432,9 @@ mod tests {
         assert!(two.member(&id(1)).is_some());
         assert!(two.fallen().is_empty());
         two.set_trust(TestWorkgroup::new(9).trust);
-        assert_eq!(two.fallen(), [id(1)], "the keys that vouched for it are gone");
+        let [(fallen, why)] = &two.fallen()[..] else { panic!("one has fallen") };
+        assert_eq!(*fallen, id(1), "the keys that vouched for it are gone");
+        assert!(why.contains("signed by no key of this workgroup"), "{why}");
         two.forget(&id(1));
         assert!(two.member(&id(1)).is_none());
     }

@@ -17,6 +17,7 @@ pub mod assembly;
 pub mod block;
 pub mod blocklist;
 pub mod blockmap;
+pub mod blotter;
 pub mod budget;
 pub mod circuit;
 pub mod dice;
@@ -43,6 +44,8 @@ pub mod site;
 pub mod spread;
 pub mod squeeze;
 pub mod standing;
+pub mod tally;
+pub mod testing;
 pub mod transfer;
 pub mod transport;
 pub mod wire;
@@ -51,5 +54,3 @@ pub use driver::start;
 
 #[cfg(test)]
 mod simnet;
-#[cfg(test)]
-mod testing;

@@ -84,6 +84,31 @@ pub const BAN: Duration = Duration::from_secs(600);
 /// Blocks a peer on parole must get right, one at a time.
 pub const PAROLE_BLOCKS: u32 = 16;
 
+/// What a peer does that costs us is counted within this.
+pub const TALLY_WINDOW: Duration = Duration::from_secs(60);
+
+/// Questions that one peer may ask within [`TALLY_WINDOW`]: an auditor reads a
+/// long log question by question, a seeder passes on whoever comes.
+pub const QUESTIONS_FROM_ONE: u32 = 600;
+
+/// Announcements that told nothing new, from one peer within [`TALLY_WINDOW`].
+pub const VAIN_ANNOUNCEMENTS_FROM_ONE: u32 = 120;
+
+/// Circuits that one peer may ask for within [`TALLY_WINDOW`] before it is let
+/// go: three times as many as are ever granted in an hour.
+pub const CIRCUIT_FLOOD: u32 = 3 * CIRCUIT_ASKS;
+
+/// How long a frame that has begun may take; as long again, and the
+/// peer is let go. No link in use carries less than 2 KiB a second.
+pub const FRAME_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Lines within [`BLOTTER_WHILE`] that tell of members who did wrong, and as
+/// many that tell of strangers.
+pub const BLOTTER_LINES: usize = 32;
+
+/// See [`BLOTTER_LINES`].
+pub const BLOTTER_WHILE: Duration = Duration::from_secs(600);
+
 /// Connections that wait to be admitted, in all.
 pub const MAX_KNOCKING: usize = 64;
 
@@ -103,11 +128,22 @@ pub const MAX_PEERS: usize = 64;
 /// Peers that the origin, or an auditor, stays connected with.
 pub const MAX_PEERS_OF_ORIGIN: usize = 512;
 
+/// Of these, places for whoever comes by itself: all but [`ENOUGH_PEERS`].
+/// The vendor's own seeders find so many places beyond.
+pub const SEEDER_PLACES: usize = 8;
+
 /// The longest announcement, in bytes.
 pub const MAX_ANNOUNCEMENT: usize = 64 * 1024;
 
 /// Announcements that wait for the program's verdict.
 pub const MAX_UNJUDGED: usize = 64;
+
+/// Of these, announcements from one peer.
+pub const MAX_UNJUDGED_FROM_ONE: usize = 8;
+
+/// Members that we stay connected with because we dialled them: whoever comes
+/// by itself may be nobody's friend, in any number.
+pub const CHOSEN_PEERS: usize = 4;
 
 /// Events that wait for the program.
 pub const MAX_EVENTS: usize = 256;

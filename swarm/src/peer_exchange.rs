@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use libp2p::core::peer_record::FromEnvelopeError;
+use libp2p::core::signed_envelope::ReadPayloadError;
 use libp2p::core::{PeerRecord, SignedEnvelope};
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
@@ -56,37 +58,61 @@ pub fn encode(records: &[Bytes]) -> Vec<u8> {
     out
 }
 
-/// The records of a list whose signatures hold; those that do not hold, are
-/// old or too many are left out, and a list that breaks off ends there.
-#[must_use]
-pub fn decode(bytes: &[u8], now: UnixTime) -> Vec<Met> {
+/// A list of which nothing is believed: whoever passes on what others said
+/// looks at it first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadList {
+    /// It breaks off, or has more or longer records than any may.
+    #[error("a list of addresses that breaks off or is too long")]
+    Shape,
+    /// A record is signed by somebody else than its subject, or by nobody.
+    #[error("a record that its subject never signed")]
+    Forged,
+}
+
+/// The records of a list, without those that are old, and those of a kind
+/// that is not known here.
+///
+/// # Errors
+/// [`BadList`], which nobody sends who keeps to the protocol.
+pub fn decode(bytes: &[u8], now: UnixTime) -> Result<Vec<Met>, BadList> {
     let mut rest = bytes;
     let mut met = Vec::new();
     for _ in 0..MAX_EXCHANGED_PEERS {
-        let Some((len, after)) = rest.split_first_chunk::<2>() else { break };
-        let len = usize::from(u16::from_be_bytes(*len));
-        if len > RECORD_BYTES || after.len() < len {
+        if rest.is_empty() {
             break;
         }
-        let (record, after) = after.split_at(len);
+        let (len, after) = rest.split_first_chunk::<2>().ok_or(BadList::Shape)?;
+        let len = usize::from(u16::from_be_bytes(*len));
+        if len > RECORD_BYTES {
+            return Err(BadList::Shape);
+        }
+        let (record, after) = after.split_at_checked(len).ok_or(BadList::Shape)?;
         rest = after;
-        met.extend(open(record, now));
+        met.extend(open(record, now)?);
     }
-    met
+    if rest.is_empty() { Ok(met) } else { Err(BadList::Shape) }
 }
 
-fn open(record: &[u8], now: UnixTime) -> Option<Met> {
-    let envelope = SignedEnvelope::from_protobuf_encoding(record).ok()?;
-    let opened = PeerRecord::from_signed_envelope(envelope).ok()?;
+fn open(record: &[u8], now: UnixTime) -> Result<Option<Met>, BadList> {
+    let Ok(envelope) = SignedEnvelope::from_protobuf_encoding(record) else { return Ok(None) };
+    let opened = match PeerRecord::from_signed_envelope(envelope) {
+        Ok(opened) => opened,
+        Err(
+            FromEnvelopeError::BadPayload(ReadPayloadError::InvalidSignature)
+            | FromEnvelopeError::MismatchedSignature,
+        ) => return Err(BadList::Forged),
+        Err(_) => return Ok(None),
+    };
     let said = UnixTime::from_seconds(opened.seq());
     if now.since(said) > OLDEST || said.since(now) > SKEW {
-        return None;
+        return Ok(None);
     }
     let addresses =
         opened.addresses().iter().take(MAX_ADDRESSES).filter(|a| is_plain(a) || relay(a).is_some());
     let addresses = addresses.cloned().collect();
     let record = Bytes::copy_from_slice(record);
-    Some(Met { peer: opened.peer_id(), addresses, record, said })
+    Ok(Some(Met { peer: opened.peer_id(), addresses, record, said }))
 }
 
 #[cfg(test)]
@@ -109,7 +135,7 @@ mod tests {
     fn records_come_back_as_they_were_signed() {
         let (a, one) = record(&["/ip4/192.0.2.1/tcp/4001"]);
         let (b, two) = record(&["/ip6/2001:db8::1/udp/4001/quic-v1"]);
-        let met = decode(&encode(&[one.clone(), two.clone()]), now(&one));
+        let met = decode(&encode(&[one.clone(), two.clone()]), now(&one)).unwrap();
         assert_eq!(met.iter().map(|met| met.peer).collect::<Vec<_>>(), [a, b]);
         assert_eq!(met[1].record, two);
         assert_eq!(met[0].addresses[0].to_string(), "/ip4/192.0.2.1/tcp/4001");
@@ -123,17 +149,24 @@ mod tests {
             "/ip4/192.0.2.1/tcp/80/ws",
             "/ip4/192.0.2.1/tcp/80",
         ]);
-        let met = decode(&encode(std::slice::from_ref(&record)), now(&record));
+        let met = decode(&encode(std::slice::from_ref(&record)), now(&record)).unwrap();
         assert_eq!(met[0].addresses.len(), 1);
     }
 
     #[test]
-    fn old_forged_and_mutated_records_are_left_out() {
+    fn old_records_are_left_out_and_forged_ones_tell_of_a_liar() {
         let (_, record) = record(&["/ip4/192.0.2.1/tcp/4001"]);
         let time = now(&record);
         let list = encode(&[record]);
-        assert!(decode(&list, time.after(OLDEST * 2)).is_empty());
-        assert!(decode(&list, time.before(SKEW * 2)).is_empty());
+        assert_eq!(decode(&list, time.after(OLDEST * 2)), Ok(Vec::new()));
+        assert_eq!(decode(&list, time.before(SKEW * 2)), Ok(Vec::new()));
+        // Its last bytes are the signature's.
+        let mut forged = list.clone();
+        *forged.last_mut().unwrap() ^= 1;
+        assert_eq!(decode(&forged, time), Err(BadList::Forged));
+        assert_eq!(decode(&list[..list.len() - 1], time), Err(BadList::Shape));
+        assert_eq!(decode(&list.repeat(MAX_EXCHANGED_PEERS + 1), time), Err(BadList::Shape));
+        assert_eq!(decode(&[0xFF; 3_000], time), Err(BadList::Shape));
         let mut dice = Dice::new(crate::testing::seed(5));
         for _ in 0..2_000 {
             let mut bytes = list.clone();
@@ -142,8 +175,9 @@ mod tests {
             bytes[at] = dice.roll() as u8;
             bytes.truncate(bytes.len() - dice.below(2) as usize * at.min(3));
             if bytes[at.min(bytes.len() - 1)] != old {
-                // Never a panic; what still opens is signed.
-                let _ = decode(&bytes, time);
+                // What still opens is signed.
+                let Ok(met) = decode(&bytes, time) else { continue };
+                assert!(met.iter().all(|met| met.said == time && met.addresses.len() == 1));
             }
         }
     }

@@ -357,7 +357,13 @@ impl Net {
                         self.part(node, other);
                     }
                 }
-                Output::Close(link) => panic!("{link:?} was closed for reading too little"),
+                Output::Close(link) => {
+                    let Some((to, back)) = self.links.get(&link).copied() else { continue };
+                    // Who loses much of what it sends may seem to send nothing.
+                    let conduct = self.nodes[to].conduct;
+                    assert!(!matches!(conduct, Conduct::Honest), "{link:?} was closed");
+                    self.cut(link, back, to, node);
+                }
             }
         }
         if let Some(at) = self.nodes[node].exchange.next_deadline(self.now) {

@@ -39,6 +39,12 @@ pub enum Misbehaviour {
     /// It asked for more than anyone may.
     #[error("it asked for too much: {0}")]
     Flood(&'static str),
+    /// It says that it holds blocks, and sends none for as long as it is asked.
+    #[error("it says that it holds blocks, and sends none")]
+    Withheld,
+    /// It passed on the word of a member who never said it.
+    #[error("it passed on an address that is signed by somebody else, or by nobody")]
+    FalseRecord,
     /// It passed on an announcement that the program refuted.
     #[error("it announced what is false")]
     FalseAnnouncement,
@@ -73,10 +79,12 @@ impl Standing {
         self.make_room(now);
         let grave = match what {
             // A connection whose frames cannot be followed is of no use.
-            Misbehaviour::Protocol(_) | Misbehaviour::Flood(_) => true,
+            // Everybody checks a signature before passing it on.
+            Misbehaviour::Protocol(_) | Misbehaviour::Flood(_) | Misbehaviour::FalseRecord => true,
             Misbehaviour::FalseBlock { .. }
             | Misbehaviour::FalseList { .. }
             | Misbehaviour::Unasked
+            | Misbehaviour::Withheld
             | Misbehaviour::FalseAnnouncement => false,
         };
         let record =

@@ -272,9 +272,13 @@ impl Transfer {
             return;
         };
         let blocks = object.size.blocks();
+        if first.saturating_add(count) > blocks {
+            let what = Misbehaviour::Protocol("it holds blocks beyond the object".into());
+            self.out.push_back(Output::Offence { link, what });
+            return;
+        }
         let map = l.holds.entry(index).or_insert_with(|| BlockMap::new(blocks));
-        let end = first.saturating_add(count).min(blocks);
-        let new: Vec<u32> = (first..end).filter(|block| map.insert(*block)).collect();
+        let new: Vec<u32> = (first..first + count).filter(|block| map.insert(*block)).collect();
         if !new.is_empty() {
             self.objects.count(index, new.into_iter(), true);
             self.hungry.insert(link);
@@ -479,6 +483,10 @@ impl Transfer {
                     let run = Run { index: asked.index, first: asked.block, count: 1 };
                     self.out.push_back(Output::Cancel { link: *id, run });
                     given_up.push(asked);
+                }
+                if link.flight.is_hopeless() {
+                    let what = Misbehaviour::Withheld;
+                    self.out.push_back(Output::Offence { link: *id, what });
                 }
             }
         }

@@ -5,7 +5,6 @@ mod common;
 
 use std::time::Duration;
 
-use common::raw::Raw;
 use common::{Node, QUIC, TCP, key, objects, options, unix_now, within};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use manifest::admission::credential::Role;
@@ -20,6 +19,7 @@ use updraft_swarm::event::Event;
 use updraft_swarm::handle::{PeerInfo, Wanted};
 use updraft_swarm::limits::{CIRCUITS_FROM_ONE, RELAYED_OBJECT_BYTES};
 use updraft_swarm::options::Options;
+use updraft_swarm::testing::raw::Raw;
 
 /// Options for a member that nobody can dial, and that knows the relay.
 fn hidden(group: &TestWorkgroup, who: u64, relay: &str) -> Options {

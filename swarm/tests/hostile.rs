@@ -5,67 +5,16 @@ mod common;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use common::raw::{self, Raw};
 use common::{Node, TCP, key, objects, options, within};
 use futures::AsyncWriteExt;
 use manifest::admission::credential::Role;
 use manifest::content::ContentId;
 use manifest::testing::TestWorkgroup;
 use updraft_swarm::block::ObjectSize;
-use updraft_swarm::blocklist::BlockList;
 use updraft_swarm::event::Event;
-use updraft_swarm::squeeze::Payload;
-use updraft_swarm::wire::{Frame, Have, Lane, Run, Want, Whose};
-
-/// How a liar lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lie {
-    Blocks,
-    Lists,
-}
-
-/// Offers everything that is wanted, and sends lies.
-async fn lie(mut raw: Raw, objects: Vec<Bytes>, lie: Lie) -> std::io::Result<()> {
-    let mut heard = raw.control().await;
-    let mut say = raw.open(Lane::Control).await;
-    let mut send = raw.open(Lane::Data).await;
-    let mut wanted = std::collections::HashMap::new();
-    loop {
-        match raw::read(&mut heard, Lane::Control).await? {
-            Frame::Want(list) => {
-                for Want { index, id, size } in list {
-                    wanted.insert(index, id);
-                    let have = Have { whose: Whose::Yours, index, first: 0, count: size.blocks() };
-                    raw::write(&mut say, &Frame::Have(vec![have])).await?;
-                }
-            }
-            Frame::Request { run: Run { index, first, count }, list } => {
-                let Some(bytes) = objects.iter().find(|b| ContentId::of(b) == wanted[&index])
-                else {
-                    continue;
-                };
-                let size = ObjectSize::new(bytes.len() as u64).unwrap();
-                if list {
-                    let mut hashes = BlockList::of(bytes, size).hashes().to_vec();
-                    if lie == Lie::Lists {
-                        hashes[0][0] ^= 1;
-                    }
-                    raw::write(&mut send, &Frame::List { index, hashes }).await?;
-                }
-                for block in first..first + count {
-                    let mut bytes = bytes[size.range(block)].to_vec();
-                    if lie == Lie::Blocks {
-                        bytes[7] ^= 0x20;
-                    }
-                    let payload = Payload::Plain(bytes.into());
-                    raw::write(&mut send, &Frame::Block { index, block, payload }).await?;
-                }
-            }
-            _ => {}
-        }
-    }
-}
+use updraft_swarm::testing::liar::{Lie, lie};
+use updraft_swarm::testing::raw::{self, Raw};
+use updraft_swarm::wire::{Frame, Lane, Run, Want};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_liar_is_dropped_and_the_object_completed_from_another() {
@@ -74,9 +23,13 @@ async fn a_liar_is_dropped_and_the_object_completed_from_another() {
         let objects = objects(&[1_000_000; 3]);
         let mut victim = Node::start(options(&group, 1, Role::Member, TCP));
         let address = victim.address().await;
-        let raw = Raw::connect(&options(&group, 66, Role::Member, TCP), &address).await;
+        let mut raw = Raw::connect(&options(&group, 66, Role::Member, TCP), &address).await;
         assert_eq!(victim.admitted().await, key(66));
-        tokio::spawn(lie(raw, objects.clone(), how));
+        let known = objects.clone();
+        tokio::spawn(async move {
+            let object = |id| known.iter().find(|bytes| ContentId::of(bytes) == id).cloned();
+            lie(&mut raw, how, object).await
+        });
 
         let mut honest = options(&group, 2, Role::Member, TCP);
         honest.bootstrap = vec![address];
@@ -89,7 +42,7 @@ async fn a_liar_is_dropped_and_the_object_completed_from_another() {
         let given = within(60, victim.fetch(&objects)).await;
         assert!(given[&key(2)] > 0, "{how:?}");
         let banned = victim.wait(|event| match event {
-            Event::Misbehaved { peer, banned: true, why } => Some((peer, why.to_string())),
+            Event::Misbehaved { peer, banned: true, why, .. } => Some((peer, why.to_string())),
             _ => None,
         });
         let (peer, why) = within(20, banned).await;
@@ -107,7 +60,7 @@ async fn accusation(bytes: &[u8]) -> String {
     let mut node = Node::start(options(&group, 1, Role::Member, TCP));
     let bad = options(&group, 66, Role::Member, TCP);
     let mut raw = Raw::connect(&bad, &node.address().await).await;
-    let mut control = raw.open(Lane::Control).await;
+    let mut control = raw.open(Lane::Control).await.unwrap();
     // The node may hang up while we still talk.
     let _ = control.write_all(bytes).await;
     let _ = control.flush().await;
@@ -162,7 +115,7 @@ async fn a_member_that_never_reads_its_blocks_holds_nobody_up() {
     let mut lazy = Vec::new();
     for who in 60..66 {
         let mut raw = Raw::connect(&options(&group, who, Role::Member, TCP), &address).await;
-        let mut control = raw.open(Lane::Control).await;
+        let mut control = raw.open(Lane::Control).await.unwrap();
         let wants = (0..).zip(&objects).map(|(index, bytes)| {
             let size = ObjectSize::new(bytes.len() as u64).unwrap();
             Want { index, id: ContentId::of(bytes), size }

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use manifest::admission::chain::Member;
@@ -17,6 +18,7 @@ use manifest::content::ContentId;
 use manifest::key::PublicKey;
 use manifest::trust::exchange::Announcement;
 use swarm::ask::Topic;
+use swarm::blotter::Blotter;
 use swarm::event::{AnnouncementId, Event, Events, Reply, ServeReply};
 use swarm::handle::{Handle, Verdict};
 use tokio::sync::{Semaphore, mpsc};
@@ -44,6 +46,7 @@ pub struct Answers {
     serving: Arc<Semaphore>,
     answering: Arc<Semaphore>,
     told: usize,
+    blotter: Blotter,
 }
 
 impl Answers {
@@ -60,7 +63,7 @@ impl Answers {
     ) -> Self {
         let serving = Arc::new(Semaphore::new(SERVED_AT_ONCE));
         let answering = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
-        let told = 0;
+        let (told, blotter) = (0, Blotter::default());
         Self {
             handle,
             members,
@@ -72,12 +75,16 @@ impl Answers {
             serving,
             answering,
             told,
+            blotter,
         }
     }
 
     /// Answers until the swarm stops.
     pub async fn run(mut self, mut events: Events) {
         while let Some(event) = events.next().await {
+            if let Some(line) = self.blotter.line(Instant::now(), &event) {
+                tracing::warn!("{line}");
+            }
             match event {
                 Event::Admitted { peer, member } => {
                     let is_origin = member.has(Role::Seeder);
@@ -85,7 +92,7 @@ impl Answers {
                     tell(&self.news, News::Met);
                 }
                 Event::Gone { peer } => self.members.gone(&peer),
-                Event::Refused { address, dialled, why } => {
+                Event::Refused { address, dialled, why, .. } => {
                     tracing::debug!(%address, %why, "a connection was refused");
                     if dialled {
                         self.members.refused(address, why);
@@ -100,12 +107,10 @@ impl Answers {
                 }
                 Event::Withdrawn { object } => self.members.withdrawn(&object),
                 Event::Guided { files } => tell(&self.news, News::Guided(files)),
-                Event::Misbehaved { peer, why, banned } => {
-                    tracing::warn!(%peer, %why, banned, "a member did wrong");
-                    if banned {
-                        self.tell_misbehaviour(peer, why.to_string()).await;
-                    }
+                Event::Misbehaved { peer, why, banned: true, .. } => {
+                    self.tell_misbehaviour(peer, why.to_string()).await;
                 }
+                Event::Misbehaved { .. } | Event::LetGo { .. } => {}
             }
         }
     }

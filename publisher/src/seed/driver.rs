@@ -22,6 +22,7 @@ use store::disk::DiskError;
 use store::repository::RepositoryError;
 use store::steps::Steps;
 use swarm::ask::Topic;
+use swarm::blotter::Blotter;
 use swarm::event::Event;
 use swarm::handle::{Handle, ObjectError, PublishError as AnnounceError, Stopped, Verdict};
 use swarm::options::{Options as SwarmOptions, Role, StartError};
@@ -137,6 +138,8 @@ struct Seeder<T> {
     http: Option<SocketAddr>,
     /// What was offered to the swarm.
     held: HashSet<ContentId>,
+    /// What the log tells of those who do wrong.
+    blotter: Blotter,
     announcement: Vec<u8>,
     listening: Vec<String>,
     /// The timestamp's file as it was last taken.
@@ -199,6 +202,7 @@ pub async fn run(
         tell,
         http,
         held: HashSet::new(),
+        blotter: Blotter::default(),
         announcement: Vec::new(),
         listening: Vec::new(),
         seen: None,
@@ -224,6 +228,9 @@ pub async fn run(
 impl<T: FnMut(Told)> Seeder<T> {
     /// Gives the swarm what it asks for.
     async fn answer(&mut self, event: Event) -> Result<(), SeedError> {
+        if let Some(line) = self.blotter.line(Instant::now().into_std(), &event) {
+            tracing::warn!("{line}");
+        }
         match event {
             Event::Serve { object, offset, len, reply } => {
                 let shelf = Arc::clone(&self.shelf);
@@ -256,11 +263,9 @@ impl<T: FnMut(Told)> Seeder<T> {
             Event::Admitted { peer, member } => {
                 tracing::info!(%peer, installation = member.installation.short(), "admitted");
             }
-            Event::Refused { address, why, .. } => tracing::info!(address, "refused: {why}"),
+            Event::Refused { address, why, .. } => tracing::debug!(address, "refused: {why}"),
             Event::Gone { peer } => tracing::info!(%peer, "gone"),
-            Event::Misbehaved { peer, why, banned } => {
-                tracing::warn!(%peer, banned, "misbehaved: {why:?}");
-            }
+            Event::Misbehaved { .. } | Event::LetGo { .. } => {}
         }
         Ok(())
     }

@@ -85,8 +85,10 @@ impl Driver {
         };
         let gossip = &mut self.swarm.behaviour_mut().gossip;
         gossip.report_message_validation_result(&message, &from, acceptance);
-        if verdict == Verdict::Reject {
-            self.offend(&from, Misbehaviour::FalseAnnouncement);
+        match verdict {
+            Verdict::Reject => self.offend(&from, Misbehaviour::FalseAnnouncement),
+            Verdict::Ignore => self.in_vain(from),
+            Verdict::Accept => {}
         }
     }
 

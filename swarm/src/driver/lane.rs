@@ -11,7 +11,9 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::Stream;
+use tokio::time::Sleep;
 
+use crate::limits::FRAME_PATIENCE;
 use crate::wire::{Frame, FrameError, HEADER_BYTES, Header, Lane};
 
 /// Why a lane ended.
@@ -31,6 +33,9 @@ pub(crate) enum LaneError {
     /// The other side opened a lane twice.
     #[error("a second stream of {0:?} frames was opened")]
     Twice(Lane),
+    /// A frame had begun and did not end.
+    #[error("a frame of {0:?} took longer than {patience} seconds", patience = 2 * FRAME_PATIENCE.as_secs())]
+    Slow(Lane),
     /// The other side does not speak the protocol.
     #[error("the other side takes no {0:?} frames")]
     Unsupported(Lane),
@@ -121,12 +126,24 @@ pub(crate) struct Reader {
     header: Option<Header>,
     body: Vec<u8>,
     filled: usize,
+    /// How long the frame that has begun may still take.
+    patience: Option<Pin<Box<Sleep>>>,
+    /// Whether it has taken that long once already.
+    late: bool,
 }
 
 impl Reader {
     pub(crate) const fn new(lane: Lane, stream: Stream) -> Self {
-        let head = [0; HEADER_BYTES];
-        Self { lane, stream, head, header: None, body: Vec::new(), filled: 0 }
+        Self {
+            lane,
+            stream,
+            head: [0; HEADER_BYTES],
+            header: None,
+            body: Vec::new(),
+            filled: 0,
+            patience: None,
+            late: false,
+        }
     }
 
     /// Reads the next whole frame.
@@ -139,7 +156,7 @@ impl Reader {
                 let stream = Pin::new(&mut self.stream);
                 let count = match stream.poll_read(cx, &mut target[self.filled..]) {
                     Poll::Ready(count) => count.map_err(broken)?,
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => return self.wait(cx),
                 };
                 if count == 0 {
                     let end = io::ErrorKind::UnexpectedEof.into();
@@ -157,8 +174,28 @@ impl Reader {
                 }
                 Some(header) => {
                     let body = std::mem::take(&mut self.body).into();
+                    (self.patience, self.late) = (None, false);
                     return Poll::Ready(Frame::decode(header, body).map_err(LaneError::from));
                 }
+            }
+        }
+    }
+
+    /// More of a frame has to come. Time counts only while it is waited for,
+    /// and twice: at first what came meanwhile may not have been read.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, LaneError>> {
+        if self.header.is_none() && self.filled == 0 {
+            return Poll::Pending;
+        }
+        loop {
+            let new = || Box::pin(tokio::time::sleep(FRAME_PATIENCE));
+            let patience = self.patience.get_or_insert_with(new);
+            if patience.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.patience = None;
+            if std::mem::replace(&mut self.late, true) {
+                return Poll::Ready(Err(LaneError::Slow(self.lane)));
             }
         }
     }

@@ -13,10 +13,12 @@ use crate::address_book::{Dial, Source};
 use crate::ask::Topic;
 use crate::dns_sd::Ports;
 use crate::driver::{Driver, Peer, chance, network, now, unix_now};
+use crate::event::Event;
 use crate::gate::public_key;
 use crate::limits::MAX_ADDRESSES;
 use crate::options::StartError;
-use crate::peer_exchange;
+use crate::peer_exchange::{self, BadList};
+use crate::standing::Misbehaviour;
 
 /// When a new peer is asked whom it knows, after it came; others may still be
 /// on their way to it.
@@ -173,7 +175,18 @@ impl Driver {
             .get(teller)
             .is_some_and(|peer| peer.links.values().any(|link| is_loopback(&link.address)));
         let local = self.is_local(teller);
-        for mut met in peer_exchange::decode(list, unix_now()) {
+        let list = match peer_exchange::decode(list, unix_now()) {
+            Ok(list) => list,
+            Err(bad) => {
+                let what = match bad {
+                    BadList::Shape => Misbehaviour::Protocol(bad.to_string()),
+                    BadList::Forged => Misbehaviour::FalseRecord,
+                };
+                self.offend(teller, what);
+                return told;
+            }
+        };
+        for mut met in list {
             told.push(met.peer);
             // Whose key is not in its name is in no credential either.
             if public_key(&met.peer).is_none() {
@@ -258,12 +271,20 @@ impl Driver {
         }
     }
 
+    /// Closes the connections to a member that did nothing wrong.
+    pub(crate) fn let_go(&mut self, id: PeerId, why: String) {
+        // Not connected any more is as good.
+        let _ = self.swarm.disconnect_peer_id(id);
+        if let Some(Peer { key, member, .. }) = self.peers.get(&id) {
+            let (peer, member) = (*key, member.clone());
+            self.tell(Event::LetGo { peer, member, why });
+        }
+    }
+
     /// Closes connections to those whose credential holds no more.
     pub(crate) fn let_the_fallen_go(&mut self) {
-        for peer in self.gate.fallen() {
-            tracing::info!(%peer, "its credential does not hold any more");
-            // Not connected any more is as good.
-            let _ = self.swarm.disconnect_peer_id(peer);
+        for (peer, why) in self.gate.fallen() {
+            self.let_go(peer, why);
         }
     }
 }

@@ -52,12 +52,13 @@ use crate::gate::Gate;
 use crate::handle::{AskError, Command, Handle};
 use crate::limits::{
     ENOUGH_PEERS, ENOUGH_PEERS_OF_AUDITOR, MAX_EVENTS, MAX_PEERS, MAX_PEERS_OF_ORIGIN,
-    MAX_UNDELIVERED_BYTES,
+    MAX_UNDELIVERED_BYTES, TALLY_WINDOW,
 };
 use crate::link::LinkId;
 use crate::options::{Options, Role, StartError};
 use crate::serving::Manner;
 use crate::shelf::ReadId;
+use crate::tally::Tally;
 use crate::transport;
 
 /// Commands that wait for the driver.
@@ -141,6 +142,8 @@ struct Driver {
     /// An announcement that nobody was there to hear.
     unheard: Option<Vec<u8>>,
     reaching: Reaching,
+    /// What each peer does that costs us.
+    tally: Tally,
     lan: Option<DnsSd>,
     found: mpsc::Receiver<Vec<String>>,
     /// What others hand us so that we find back.
@@ -231,6 +234,7 @@ impl Driver {
             unjudged: BTreeMap::new(),
             unheard: None,
             reaching: Reaching::new(now, &options, board),
+            tally: Tally::new(now, TALLY_WINDOW),
             lan: None,
             found,
             guided,

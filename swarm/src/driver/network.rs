@@ -15,15 +15,19 @@ use tokio::sync::oneshot;
 use crate::address::{self, are_near};
 use crate::ask::Topic;
 use crate::driver::behaviour::BehaviourEvent;
+use crate::driver::door::Displaced;
 use crate::driver::lane::LaneError;
 use crate::driver::{Driver, LinkInfo, Peer, now, pieces};
 use crate::event::{AnnouncementId, Event, Reply};
 use crate::exchange::Input;
 use crate::gate::AdmissionError;
 use crate::handle::AskError;
-use crate::limits::MAX_UNJUDGED;
+use crate::limits::{
+    MAX_UNJUDGED, MAX_UNJUDGED_FROM_ONE, QUESTIONS_FROM_ONE, VAIN_ANNOUNCEMENTS_FROM_ONE,
+};
 use crate::link::LinkId;
 use crate::standing::Misbehaviour;
+use crate::tally::Deed;
 
 /// Two that dial each other at the same time do so within this.
 const CROSSING: Duration = Duration::from_secs(10);
@@ -33,31 +37,45 @@ type Asked = request_response::Event<Vec<u8>, Option<Vec<u8>>>;
 
 /// The reason at the bottom of an error: admission's own word if there is one.
 pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
-    let mut error = error;
-    loop {
-        if error.downcast_ref::<AdmissionError>().is_some() {
-            return error.to_string();
-        }
+    let own = layers(error).find(|layer| layer.is::<AdmissionError>());
+    own.or_else(|| layers(error).last()).map_or_else(String::new, ToString::to_string)
+}
+
+/// An error and those within it, the outermost first.
+fn layers<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
+    std::iter::successors(Some(error), |outer: &&'a (dyn Error + 'static)| {
+        let outer: &'a (dyn Error + 'static) = *outer;
         // An `io::Error` hides the error within from `source`.
-        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        match within.map(|e| e as &(dyn Error + 'static)).or_else(|| error.source()) {
-            Some(source) => error = source,
-            None => return error.to_string(),
-        }
-    }
+        let within = outer.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        within.map(|e| e as &(dyn Error + 'static)).or_else(|| outer.source())
+    })
 }
 
 /// Whether somebody came only to see whether we are here.
 fn is_knock(error: &(dyn Error + 'static)) -> bool {
-    let mut error = Some(error);
-    while let Some(outer) = error {
-        if let Some(admission) = outer.downcast_ref::<AdmissionError>() {
-            return matches!(admission, AdmissionError::Knock);
-        }
-        let within = outer.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        error = within.map(|e| e as &(dyn Error + 'static)).or_else(|| outer.source());
-    }
-    false
+    let admission = layers(error).find_map(|layer| layer.downcast_ref::<AdmissionError>());
+    matches!(admission, Some(AdmissionError::Knock))
+}
+
+/// Whether somebody who came did what no member does. A connection that broke,
+/// or to which the other side does not admit us, is no such thing.
+fn is_fault(error: &(dyn Error + 'static)) -> bool {
+    let broke = |kind| {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+        };
+        matches!(
+            kind,
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+        )
+    };
+    !layers(error).any(|layer| {
+        let admission = layer.downcast_ref::<AdmissionError>();
+        matches!(admission, Some(AdmissionError::RefusedByThem { .. } | AdmissionError::Knock))
+            || layer.downcast_ref::<io::Error>().is_some_and(|error| broke(error.kind()))
+    })
 }
 
 /// Where a dial failed, and why.
@@ -97,15 +115,24 @@ impl Driver {
                 }
                 if !ourselves {
                     let (address, why) = dial_reason(&error);
-                    self.refused(address, true, why);
+                    self.refused(Event::Refused {
+                        address,
+                        dialled: true,
+                        peer: None,
+                        why,
+                        fault: false,
+                    });
                 }
             }
-            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, peer_id, .. } => {
                 // Who only knocks has done what it wanted.
                 if is_knock(&error) {
                     return;
                 }
-                self.refused(send_back_addr.to_string(), false, reason(&error));
+                let (why, fault) = (reason(&error), is_fault(&error));
+                let peer = peer_id.as_ref().and_then(crate::gate::public_key);
+                let address = send_back_addr.to_string();
+                self.refused(Event::Refused { address, dialled: false, peer, why, fault });
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");
@@ -121,16 +148,16 @@ impl Driver {
         }
     }
 
-    fn refused(&mut self, address: String, dialled: bool, why: String) {
+    fn refused(&mut self, refused: Event) {
         // Nobody needs a thousand of these.
         if !self.is_behind() {
-            self.tell(Event::Refused { address, dialled, why });
+            self.tell(refused);
         }
     }
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Door(never) => match never {},
+            BehaviourEvent::Door(Displaced { peer, crowd }) => self.let_go(peer, crowd.to_string()),
             BehaviourEvent::Pieces(event) => self.on_pieces(event),
             BehaviourEvent::Streams(event) => self.on_streams(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
@@ -156,7 +183,8 @@ impl Driver {
             pieces::Event::Ended(link, error) => {
                 tracing::debug!(?link, "{}", reason(&error));
                 let peer = self.links.get(&link).copied();
-                let fault = matches!(error, LaneError::Frame(_) | LaneError::Twice(_));
+                let fault =
+                    matches!(error, LaneError::Frame(_) | LaneError::Twice(_) | LaneError::Slow(_));
                 if let (true, Some(peer)) = (fault, peer) {
                     self.offend(&peer, Misbehaviour::Protocol(error.to_string()));
                 }
@@ -247,8 +275,15 @@ impl Driver {
                 let from = self.peers.get(&propagation_source).map(|peer| peer.key);
                 let (Some(from), false) = (from, self.is_behind()) else {
                     self.ignore(&message_id, &propagation_source);
+                    self.in_vain(propagation_source);
                     return;
                 };
+                let waiting = self.unjudged.values().filter(|(_, of)| *of == propagation_source);
+                if waiting.count() >= MAX_UNJUDGED_FROM_ONE {
+                    self.ignore(&message_id, &propagation_source);
+                    self.in_vain(propagation_source);
+                    return;
+                }
                 // A verdict that does not come makes room for newer ones.
                 if self.unjudged.len() >= MAX_UNJUDGED
                     && let Some((_, (message, from))) = self.unjudged.pop_first()
@@ -266,6 +301,15 @@ impl Driver {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A peer passed on an announcement that was no news. Many do when they all
+    /// hear of something; nobody hears so much.
+    pub(crate) fn in_vain(&mut self, from: PeerId) {
+        let count = self.tally.note(now(), from, Deed::Announcement);
+        if count > VAIN_ANNOUNCEMENTS_FROM_ONE {
+            self.offend(&from, Misbehaviour::Flood("too many announcements"));
         }
     }
 
@@ -317,6 +361,16 @@ impl Driver {
         request: Vec<u8>,
         channel: ResponseChannel<Option<Vec<u8>>>,
     ) {
+        if self.tally.note(now(), id, Deed::Question) > QUESTIONS_FROM_ONE {
+            self.offend(&id, Misbehaviour::Flood("too many questions"));
+            return;
+        }
+        let longest = topic.longest_question();
+        if request.len() > longest {
+            let what = format!("a question of more than the {longest} bytes that are allowed");
+            self.offend(&id, Misbehaviour::Protocol(what));
+            return;
+        }
         if topic == Topic::Reach {
             self.on_reach_question(id, &request, channel);
             return;

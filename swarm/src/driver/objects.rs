@@ -80,13 +80,18 @@ impl Driver {
             Output::Withdrawn(object) => self.tell(Event::Withdrawn { object }),
             Output::Misbehaved { peer, what, sentence } => {
                 let banned = sentence == Sentence::Ban;
-                if let (true, Ok(id)) = (banned, peer_id(&peer)) {
+                let id = peer_id(&peer).ok();
+                let here = id.and_then(|id| self.peers.get(&id));
+                let member = here.map(|peer| peer.member.clone());
+                let link = here.and_then(|peer| peer.links.values().next());
+                let address = link.map(|link| link.address.to_string());
+                if let (true, Some(id)) = (banned, id) {
                     self.swarm.behaviour_mut().door.ban(id);
                     self.book.shun(&id);
                     // Not connected any more is as good.
                     let _ = self.swarm.disconnect_peer_id(id);
                 }
-                self.tell(Event::Misbehaved { peer, why: what, banned });
+                self.tell(Event::Misbehaved { peer, member, address, why: what, banned });
             }
             Output::Close(link) => self.swarm.behaviour_mut().pieces.close(link),
         }

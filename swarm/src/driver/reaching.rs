@@ -18,9 +18,9 @@ use crate::driver::splice::{self, End, Passage};
 use crate::driver::streams::{self, Purpose};
 use crate::driver::{Driver, now};
 use crate::limits::{
-    CIRCUITS_AT_MEMBER, CIRCUITS_AT_ORIGIN, MAX_ADDRESSES, MAX_CIRCUITS_PENDING,
-    RELAYED_BYTES_AT_MEMBER, RELAYED_BYTES_AT_ORIGIN, RESERVATIONS_AT_MEMBER,
-    RESERVATIONS_AT_ORIGIN,
+    CIRCUIT_ASKS, CIRCUIT_FLOOD, CIRCUITS_AT_MEMBER, CIRCUITS_AT_ORIGIN, MAX_ADDRESSES,
+    MAX_CIRCUITS_PENDING, RELAY_WINDOW, RELAYED_BYTES_AT_MEMBER, RELAYED_BYTES_AT_ORIGIN,
+    RESERVATIONS_AT_MEMBER, RESERVATIONS_AT_ORIGIN,
 };
 use crate::link::LinkId;
 use crate::options::{Options, Role};
@@ -32,6 +32,8 @@ use crate::reach::message::{
 use crate::reach::punch::{self, Punch};
 use crate::reach::relay::{Quotas, Relay};
 use crate::reach::shelter::{self, Shelter};
+use crate::standing::Misbehaviour;
+use crate::tally::{Deed, Tally};
 use crate::transport::knock;
 
 /// When others relay through us.
@@ -80,6 +82,8 @@ pub(crate) struct Reaching {
     ended: mpsc::UnboundedSender<End>,
     pub(crate) ends: mpsc::UnboundedReceiver<End>,
     questions: HashMap<OutboundRequestId, (PeerId, About)>,
+    /// Circuits that we asked of each relay.
+    wishes: Tally,
     /// Dials that open networks; that they fail is no news.
     pub(crate) punching: HashSet<ConnectionId>,
     /// What others were last told of where we are.
@@ -130,6 +134,7 @@ impl Reaching {
             ended,
             ends,
             questions: HashMap::new(),
+            wishes: Tally::new(now, RELAY_WINDOW),
             punching: HashSet::new(),
             told: Vec::new(),
         }
@@ -396,6 +401,11 @@ impl Driver {
             streams::Event::Failed(Purpose::Offer(passage)) => {
                 reaching.carrying.spawn(passage.fail());
             }
+            streams::Event::Asked(from, _)
+                if self.tally.note(now(), from, Deed::Circuit) > CIRCUIT_FLOOD =>
+            {
+                self.offend(&from, Misbehaviour::Flood("too many circuits asked for"));
+            }
             streams::Event::Asked(..) | streams::Event::Offered(..) if crowded => {}
             streams::Event::Asked(from, stream) => {
                 reaching.hearing.spawn(async move {
@@ -417,8 +427,13 @@ impl Driver {
         }
     }
 
-    /// We want a circuit.
+    /// We want a circuit. What the relay would refuse anyway it is not asked.
     pub(crate) fn on_wish(&mut self, wish: Wish) {
+        if self.reaching.wishes.note(now(), wish.relay, Deed::Circuit) > CIRCUIT_ASKS {
+            // Who dialled may have given up.
+            let _ = wish.answer.send(Err(std::io::Error::other(Refusal::Spent)));
+            return;
+        }
         self.swarm.behaviour_mut().streams.open(wish.relay, Purpose::Ask(wish));
     }
 

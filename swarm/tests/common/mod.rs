@@ -3,31 +3,23 @@
 // Each test file uses what it needs of these.
 #![allow(dead_code, reason = "shared by several test binaries")]
 
-pub(crate) mod raw;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use manifest::admission::credential::Role;
 use manifest::content::ContentId;
 use manifest::key::PublicKey;
 use manifest::testing::TestWorkgroup;
-use manifest::time::UnixTime;
 use tokio::sync::mpsc;
 use updraft_swarm::event::{Event, Events};
 use updraft_swarm::handle::{Delivery, Handle, Wanted};
 use updraft_swarm::options::{self, Options};
+pub(crate) use updraft_swarm::testing::unix_now;
 
 pub(crate) const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 pub(crate) const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
-
-pub(crate) fn unix_now() -> UnixTime {
-    #[expect(clippy::disallowed_methods, reason = "credentials are dated")]
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    UnixTime::from_seconds(since.as_secs())
-}
 
 /// Options for installation `who` of a workgroup, which listens on `listen`.
 pub(crate) fn options(group: &TestWorkgroup, who: u64, role: Role, listen: &str) -> Options {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -12,19 +13,21 @@ use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p::swarm::handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound};
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
-    NetworkBehaviour, NotifyHandler, SubstreamProtocol, Swarm, SwarmEvent, THandler,
+    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, DialError,
+    FromSwarm, NetworkBehaviour, NotifyHandler, SubstreamProtocol, Swarm, SwarmEvent, THandler,
     THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use tokio::sync::mpsc;
-use updraft_swarm::gate::Gate;
-use updraft_swarm::options::Options;
-use updraft_swarm::transport;
-use updraft_swarm::wire::{Frame, HEADER_BYTES, Header, Lane};
+
+use crate::gate::Gate;
+use crate::options::Options;
+use crate::transport;
+use crate::wire::{Frame, HEADER_BYTES, Header, Lane};
 
 /// The connection of a raw peer.
-pub(crate) struct Raw {
+#[derive(Debug)]
+pub struct Raw {
     names: [StreamProtocol; 2],
     open: mpsc::UnboundedSender<StreamProtocol>,
     inbound: mpsc::UnboundedReceiver<(StreamProtocol, Stream)>,
@@ -33,14 +36,29 @@ pub(crate) struct Raw {
 
 impl Raw {
     /// Dials `address` with the identity and credential of `options`.
-    pub(crate) async fn connect(options: &Options, address: &str) -> Self {
+    ///
+    /// # Panics
+    /// If it is not let in.
+    pub async fn connect(options: &Options, address: &str) -> Self {
+        Self::try_connect(options, address).await.expect("whoever is dialled lets us in")
+    }
+
+    /// Dials `address` with the identity and credential of `options`, good or
+    /// bad; whoever is there is believed.
+    ///
+    /// # Errors
+    /// If the connection is refused, or broke.
+    ///
+    /// # Panics
+    /// If `address` is no multiaddress.
+    pub async fn try_connect(options: &Options, address: &str) -> Result<Self, DialError> {
         let gate = Gate::new(options.trust.clone(), options.chain.clone(), super::unix_now);
         let (transport, _board) = transport::build(&options.identity, &gate);
         let own = transport::keypair(&options.identity).public().to_peer_id();
         let workgroup = options.trust.id();
         let names = ["control", "data"].map(|lane| {
             let name = format!("/updraft/{workgroup}/pieces-{lane}/1");
-            StreamProtocol::try_from_owned(name).unwrap()
+            StreamProtocol::try_from_owned(name).expect("it begins with a slash")
         });
         let (open, to_open) = mpsc::unbounded_channel();
         let (give_in, inbound) = mpsc::unbounded_channel();
@@ -48,11 +66,11 @@ impl Raw {
         let behaviour = Streams { names: names.clone(), to_open, peer: None, give_in, give_out };
         let config = libp2p::swarm::Config::with_tokio_executor();
         let mut swarm = Swarm::new(transport, behaviour, own, config);
-        swarm.dial(address.parse::<Multiaddr>().unwrap()).unwrap();
+        swarm.dial(address.parse::<Multiaddr>().expect("it is a multiaddress"))?;
         loop {
             match swarm.select_next_some().await {
                 SwarmEvent::ConnectionEstablished { .. } => break,
-                SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{error}"),
+                SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error),
                 _ => {}
             }
         }
@@ -63,52 +81,69 @@ impl Raw {
                 }
             }
         });
-        Self { names, open, inbound, outbound }
+        Ok(Self { names, open, inbound, outbound })
     }
 
-    /// Opens a lane to write.
-    pub(crate) async fn open(&mut self, lane: Lane) -> Stream {
-        self.open.send(self.names[usize::from(lane == Lane::Data)].clone()).unwrap();
-        self.outbound.recv().await.expect("still connected").1
-    }
-
-    /// Opens a stream of some other protocol of the workgroup.
-    pub(crate) async fn stream(&mut self, options: &Options, protocol: &str) -> Option<Stream> {
-        let name = format!("/updraft/{}/{protocol}", options.trust.id());
-        self.open.send(StreamProtocol::try_from_owned(name).unwrap()).ok()?;
+    /// Opens a lane to write, unless the other side has hung up.
+    pub async fn open(&mut self, lane: Lane) -> Option<Stream> {
+        self.open.send(self.names[usize::from(lane == Lane::Data)].clone()).ok()?;
         Some(self.outbound.recv().await?.1)
     }
 
-    /// The lane that the other side opened for control.
-    pub(crate) async fn control(&mut self) -> Stream {
+    /// Opens a stream of some other protocol of the workgroup, likewise.
+    pub async fn stream(&mut self, options: &Options, protocol: &str) -> Option<Stream> {
+        let name = format!("/updraft/{}/{protocol}", options.trust.id());
+        self.open.send(StreamProtocol::try_from_owned(name).ok()?).ok()?;
+        Some(self.outbound.recv().await?.1)
+    }
+
+    /// The lane that the other side opened for control, likewise.
+    pub async fn control(&mut self) -> Option<Stream> {
         loop {
-            let (name, stream) = self.inbound.recv().await.expect("still connected");
+            let (name, stream) = self.inbound.recv().await?;
             if name == self.names[0] {
-                return stream;
+                return Some(stream);
             }
         }
     }
 
     /// Waits until the other side hangs up.
-    pub(crate) async fn hung_up(&mut self) {
+    pub async fn hung_up(&mut self) {
         while self.inbound.recv().await.is_some() {}
     }
 }
 
-pub(crate) async fn write(stream: &mut Stream, frame: &Frame) -> std::io::Result<()> {
+/// Writes a frame.
+///
+/// # Errors
+/// If the other side takes no more.
+pub async fn write(stream: &mut Stream, frame: &Frame) -> io::Result<()> {
     let (head, payload) = frame.encode();
     stream.write_all(&head).await?;
     stream.write_all(&payload.unwrap_or_default()).await?;
     stream.flush().await
 }
 
-pub(crate) async fn read(stream: &mut Stream, lane: Lane) -> std::io::Result<Frame> {
+/// Writes any bytes.
+///
+/// # Errors
+/// If the other side takes no more.
+pub async fn write_bytes(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// Reads a frame.
+///
+/// # Errors
+/// If there is none.
+pub async fn read(stream: &mut Stream, lane: Lane) -> io::Result<Frame> {
     let mut head = [0; HEADER_BYTES];
     stream.read_exact(&mut head).await?;
-    let header = Header::decode(head, lane).expect("the node keeps to the protocol");
+    let header = Header::decode(head, lane).map_err(io::Error::other)?;
     let mut body = vec![0; header.body_bytes()];
     stream.read_exact(&mut body).await?;
-    Ok(Frame::decode(header, Bytes::from(body)).expect("the node keeps to the protocol"))
+    Frame::decode(header, Bytes::from(body)).map_err(io::Error::other)
 }
 
 struct Streams {
