@@ -1,13 +1,16 @@
 #!/usr/bin/python3 -B
-"""Kills, restarts and cuts off the machines of a swarm while a release spreads.
+"""Kills, restarts and cuts off the machines of a swarm while a release spreads,
+and one member lies to all of them.
 
     sudo ./chaos.py [--first 1] [--runs 100] [--nodes 8] [--mib 8] [--results FILE]
 
-Each run has a seed, which decides who is hurt when and how. At the end every
-machine must run the new release with equal files. Prints a row a run, and at
-the end how many there were of each outcome. Needs root, nftables, and
-Updraft's programs (cargo build --release --bin updraft-publisher --bin
-updraft-agent). Exit codes: 0 all finished; 1 some did not; 2 the command line
+Each run has a seed, which decides who is hurt when and how. Beside the nodes
+there is a machine with a credential that holds, which says to each agent that
+it has everything, sends false blocks as fast as it can, and comes again when it
+is let go. At the end every machine must run the new release with equal files,
+and an agent's log must name the liar. Prints a row a run, and at the end how
+many there were of each outcome. Needs root, nftables, and Updraft's programs
+(cargo build --release --workspace --bins --example liar). Exit codes: 0 all finished; 1 some did not; 2 the command line
 is wrong; 3 a run could not be made.
 """
 
@@ -24,12 +27,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from anchors.updraft_swarm import UpdraftSwarm
+from anchors.updraft_swarm import PORT, UpdraftSwarm, ticket, vendor
 from harness.lab import Lab, Node
 from harness.measure import check_machine, place_payload
 from harness.plan import Links, Plan
 from harness.processes import Process, Processes
-from harness.stage import SetupError, Stage, require_programs
+from harness.stage import SetupError, Stage, require_programs, wait_for_line
 from swarmbench import RELEASE_DIR
 
 WHILE_S = 12.0
@@ -117,25 +120,55 @@ def nft(node: Node, rules: str) -> None:
     subprocess.run(command, input=rules, text=True, check=True, capture_output=True)
 
 
+def start_liar(stage: Stage, node: Node, programs: Path) -> str:
+    """Has a member lie to every agent; the name that their logs know it by."""
+    agents = [f"/ip4/{leecher.ip}/tcp/{PORT}" for leecher in stage.lab.leechers]
+    command = [str(programs / "examples" / "liar"), str(ticket(stage))]
+    command += [str(vendor(stage) / "repository"), *agents]
+    liar = stage.start("liar", node.namespace, command)
+    wait_for_line("machine ", liar.log, liar)
+    return liar.log.read_text(encoding="utf-8").strip()
+
+
+def naming(log_dir: Path, liar: str) -> int:
+    """How many agents' logs say that the liar did wrong."""
+    logs: dict[str, bool] = {}
+    for log in log_dir.glob("node-*.log"):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        named = any(liar in line and "did wrong" in line for line in lines)
+        # A node that was restarted has written several.
+        node = log.stem.split(".")[0]
+        logs[node] = logs.get(node, False) or named
+    return sum(logs.values())
+
+
 def run_one(seed: int, args: argparse.Namespace, run_dir: Path) -> dict:
     """One run from an empty folder to its outcome."""
     links = Links(args.up, args.up, args.up, args.up, args.up, 32, 50)
-    plan = Plan(args.nodes, links, args.mib, None, 0, False, TIMEOUT_S, 0.0, None, "")
+    # One more than take part: the liar's.
+    plan = Plan(args.nodes + 1, links, args.mib, None, 0, False, TIMEOUT_S, 0.0, None, "")
     contender = UpdraftSwarm(args.programs, "both", verbose=True)
     contender.check()
     (run_dir / "logs").mkdir()
     lab, processes = Lab(plan, run_dir), Processes(run_dir / "logs")
     try:
         lab.up()
+        liar_node = lab.nodes.pop()
         stage = Stage(lab, processes, place_payload(plan, lab.seeder.payload), run_dir,
                       run_dir / "go")
         running = {0: contender.start_seeder(stage)}
         for node in lab.leechers:
             running[node.index] = contender.start_leecher(stage, node)
         contender.await_leechers(stage)
+        liar = start_liar(stage, liar_node, args.programs)
         started = time.time()
         stage.go.write_text(f"{started}\n", encoding="ascii")
-        return weather(seed, args, Storm(contender, stage, running), contender, stage)
+        outcome = weather(seed, args, Storm(contender, stage, running), contender, stage)
+        outcome["named_by"] = naming(run_dir / "logs", liar)
+        if outcome["named_by"] == 0:
+            outcome["outcome"] += ", and nobody names the liar"
+            outcome["good"] = False
+        return outcome
     finally:
         processes.stop_all()
         lab.down()
@@ -184,10 +217,13 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the logs of runs that failed")
     args = parser.parse_args()
     outcomes = []
-    print("| seed | blows | last machine after | outcome |\n|---|---|---|---|", flush=True)
+    print("| seed | blows | last machine after | the liar is named by | outcome |", flush=True)
+    print("|---|---|---|---|---|", flush=True)
     try:
         check_machine()
         require_programs({"nft": "nftables"})
+        if not (args.programs / "examples" / "liar").is_file():
+            raise SetupError("the liar is not built: cargo build --release --example liar")
         for seed in range(args.first, args.first + args.runs):
             run_dir = Path(tempfile.mkdtemp(prefix="chaos-"))
             outcome = run_one(seed, args, run_dir)
@@ -196,8 +232,8 @@ def main() -> int:
                 with args.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(outcome) + "\n")
             blows = len(outcome["blows"])
-            row = f"| {seed} | {blows} | {outcome['last_s']} s | {outcome['outcome']} |"
-            print(row, flush=True)
+            row = [seed, blows, f"{outcome['last_s']} s", outcome["named_by"], outcome["outcome"]]
+            print(f"| {' | '.join(map(str, row))} |", flush=True)
             if args.keep and not outcome["good"]:
                 print(f"chaos: files and logs are in {run_dir}", file=sys.stderr)
             else:
