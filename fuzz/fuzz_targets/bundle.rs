@@ -1,8 +1,9 @@
-//! Bundles, and the messages of `metadata/1` that carry them: whatever is read
-//! has one encoding.
+//! Bundles, the messages of `metadata/1` that carry them, and those of `log/1`:
+//! whatever is read has one encoding.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use manifest::audit::exchange::{LogAnswer, LogRequest};
 use manifest::trust::bundle::Bundle;
 use manifest::trust::exchange::{Announcement, MetadataRequest};
 use manifest::trust::limits::BUNDLE_BYTES;
@@ -13,6 +14,12 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(request) = MetadataRequest::decode(bytes) {
         assert_eq!(request.encode(), bytes);
+    }
+    if let Ok(request) = LogRequest::decode(bytes) {
+        assert_eq!(request.encode(), bytes);
+    }
+    if let Ok(answer) = LogAnswer::decode(bytes) {
+        assert_eq!(answer.encode().as_deref().ok(), Some(bytes));
     }
     if let Ok(announcement) = Announcement::decode(bytes) {
         assert_eq!(announcement.encode(), bytes);

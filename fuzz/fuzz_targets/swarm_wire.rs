@@ -8,11 +8,12 @@ use libfuzzer_sys::fuzz_target;
 use manifest::time::UnixTime;
 use swarm::limits::{MAX_ADDRESSES, MAX_EXCHANGED_PEERS};
 use swarm::peer_exchange;
-use swarm::reach::message::{Question, decode_findings, decode_reservation, encode_findings};
+use swarm::reach::message::{Question, decode_findings, decode_reservation, decode_spots, encode_findings};
 use swarm::wire::{Frame, HEADER_BYTES, Header, Lane};
 
 fuzz_target!(|bytes: &[u8]| {
     let met = peer_exchange::decode(bytes, UnixTime::from_seconds(1_800_000_000));
+    let met = met.unwrap_or_default();
     assert!(met.len() <= MAX_EXCHANGED_PEERS);
     assert!(met.iter().all(|met| met.addresses.len() <= MAX_ADDRESSES));
 
@@ -23,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(encode_findings(&findings), bytes);
     }
     let _ = decode_reservation(bytes);
+    assert!(decode_spots(bytes).is_none_or(|spots| spots.len() <= MAX_ADDRESSES));
 
     let Some((head, body)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return };
     for lane in [Lane::Control, Lane::Data] {
