@@ -31,6 +31,8 @@ const MOVED_PAUSE: Duration = Duration::from_secs(3);
 /// The longest pause for addresses that the program gave, and for others.
 const LONGEST_PAUSE_GIVEN: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A connection that lasted so long was worth having.
+const STEADY: Duration = Duration::from_secs(20);
 /// A hint that failed so often is forgotten.
 const MOST_FAILURES: u32 = 8;
 
@@ -64,6 +66,10 @@ pub enum Source {
 struct Place {
     peer: Option<PeerId>,
     addresses: Vec<Multiaddr>,
+    /// Whether one of them leads there without a circuit.
+    direct: bool,
+    /// The neighbourhood of the first that has one.
+    near: Option<IpAddr>,
     source: Source,
     /// The member's own signed word on its addresses.
     record: Option<Record>,
@@ -87,6 +93,16 @@ struct Record {
     bytes: Bytes,
 }
 
+impl Place {
+    fn set_addresses(&mut self, mut addresses: Vec<Multiaddr>) {
+        addresses.dedup();
+        addresses.truncate(MAX_ADDRESSES);
+        self.direct = addresses.iter().any(|address| relay(address).is_none());
+        self.near = addresses.iter().find_map(neighbourhood);
+        self.addresses = addresses;
+    }
+}
+
 /// The number of a place.
 type PlaceId = u64;
 
@@ -97,10 +113,14 @@ pub struct AddressBook {
     enough: usize,
     places: BTreeMap<PlaceId, Place>,
     by_peer: HashMap<PeerId, PlaceId>,
-    connected: BTreeSet<PeerId>,
+    /// Who is connected, and since when.
+    connected: BTreeMap<PeerId, Instant>,
     /// Those among them whom we dialled.
     chosen: BTreeSet<PeerId>,
     dials: HashMap<DialId, PlaceId>,
+    /// Whether all places are taken and none can be spared, since nothing
+    /// failed or ended meanwhile.
+    crowded: bool,
     next: u64,
     dice: Dice,
 }
@@ -115,9 +135,10 @@ impl AddressBook {
             enough,
             places: BTreeMap::new(),
             by_peer: HashMap::new(),
-            connected: BTreeSet::new(),
+            connected: BTreeMap::new(),
             chosen: BTreeSet::new(),
             dials: HashMap::new(),
+            crowded: false,
             next: 0,
             dice: Dice::new(seed),
         }
@@ -144,17 +165,17 @@ impl AddressBook {
             }
             // Newest first; what the program gave stays.
             let given = place.source == Source::Given;
-            let old = std::mem::replace(&mut place.addresses, addresses);
-            if place.addresses.iter().any(|address| !old.contains(address)) {
+            let old = std::mem::take(&mut place.addresses);
+            if addresses.iter().any(|address| !old.contains(address)) {
                 // What failed elsewhere says nothing of where it is now.
                 (place.pause, place.failures) = (FIRST_PAUSE, 0);
                 let earliest = place.tried.map_or(now, |at| at + MOVED_PAUSE);
                 place.due = place.due.min(earliest.max(now));
             }
             let kept = old.into_iter().filter(|_| given);
-            let kept: Vec<_> = kept.filter(|old| !place.addresses.contains(old)).collect();
-            place.addresses.extend(kept);
-            place.addresses.truncate(MAX_ADDRESSES);
+            let kept: Vec<_> = kept.filter(|old| !addresses.contains(old)).collect();
+            addresses.extend(kept);
+            place.set_addresses(addresses);
             return;
         }
         let known = |place: &&Place| place.peer.is_none() && place.addresses == addresses;
@@ -164,9 +185,11 @@ impl AddressBook {
         if source != Source::Given && !self.has_room(&addresses, source) {
             return;
         }
-        let place = Place {
+        let mut place = Place {
             peer,
-            addresses,
+            addresses: Vec::new(),
+            direct: false,
+            near: None,
             source,
             record: None,
             due: now,
@@ -176,6 +199,7 @@ impl AddressBook {
             turn: 0,
             around: false,
         };
+        place.set_addresses(addresses);
         self.places.insert(self.next, place);
         peer.map(|peer| self.by_peer.insert(peer, self.next));
         self.next += 1;
@@ -187,7 +211,8 @@ impl AddressBook {
     pub fn learn_record(&mut self, now: Instant, met: Met, source: Source) -> bool {
         let Met { peer, addresses, record, said } = met;
         let kept = self.place_of(&peer).and_then(|place| place.record.as_ref());
-        if kept.is_some_and(|kept| said < kept.said) {
+        let older = |kept: &Record| said < kept.said || (said == kept.said && record == kept.bytes);
+        if kept.is_some_and(older) {
             return false;
         }
         let known = self.addresses(&peer);
@@ -208,16 +233,16 @@ impl AddressBook {
     /// Signed words of members, connected ones first, for one who asks, on our
     /// local network or not.
     pub fn records(&mut self, asker: &PeerId, local: bool) -> Vec<Bytes> {
-        let mut found: Vec<(bool, u64, Bytes)> = Vec::new();
+        let mut found: Vec<(bool, u64, &Bytes)> = Vec::new();
         for place in self.places.values() {
             let (Some(peer), Some(record)) = (place.peer, &place.record) else { continue };
             if peer != *asker && (local || !record.local) {
-                let far = !self.connected.contains(&peer);
-                found.push((far, self.dice.roll(), record.bytes.clone()));
+                let far = !self.connected.contains_key(&peer);
+                found.push((far, self.dice.roll(), &record.bytes));
             }
         }
         found.sort_unstable_by_key(|(far, chance, _)| (*far, *chance));
-        found.into_iter().take(MAX_EXCHANGED_PEERS).map(|(_, _, record)| record).collect()
+        found.into_iter().take(MAX_EXCHANGED_PEERS).map(|(_, _, record)| record.clone()).collect()
     }
 
     /// The addresses that are known of a member.
@@ -229,35 +254,43 @@ impl AddressBook {
     /// Members that are known and not connected, with their addresses.
     pub fn absent(&self) -> impl Iterator<Item = (PeerId, &[Multiaddr])> + '_ {
         self.places.values().filter_map(|place| {
-            let peer = place.peer.filter(|peer| !self.connected.contains(peer))?;
+            let peer = place.peer.filter(|peer| !self.connected.contains_key(peer))?;
             Some((peer, place.addresses.as_slice()))
         })
     }
 
     /// A member was admitted on some connection.
-    pub fn joined(&mut self, peer: PeerId) {
-        self.connected.insert(peer);
+    pub fn joined(&mut self, now: Instant, peer: PeerId) {
+        self.connected.insert(peer, now);
         if let Some(place) = self.by_peer.get(&peer).and_then(|id| self.places.get_mut(id)) {
-            (place.pause, place.failures) = (FIRST_PAUSE, 0);
+            place.failures = 0;
         }
     }
 
-    /// The last connection to a member is gone.
+    /// The last connection to a member is gone. Who keeps letting us go soon,
+    /// such as one that has no room, is left alone for longer each time.
     pub fn left(&mut self, now: Instant, peer: &PeerId) {
-        self.connected.remove(peer);
+        self.crowded = false;
         self.chosen.remove(peer);
-        let pause = self.jittered(FIRST_PAUSE);
-        if let Some(place) = self.by_peer.get(peer).and_then(|id| self.places.get_mut(id)) {
-            place.due = now + pause;
+        let stayed = self.connected.remove(peer).map(|since| now.saturating_duration_since(since));
+        let chance = self.jittered(Duration::from_secs(1));
+        let Some(place) = self.by_peer.get(peer).and_then(|id| self.places.get_mut(id)) else {
+            return;
+        };
+        if stayed.is_none_or(|stayed| stayed >= STEADY) {
+            place.pause = FIRST_PAUSE;
         }
+        place.due = now + place.pause.mul_f64(chance.as_secs_f64());
+        place.pause = (place.pause * 2).min(LONGEST_PAUSE);
     }
 
     /// A dial led to a member.
     pub fn reached(&mut self, dial: DialId, peer: PeerId) {
+        self.crowded = false;
         let Some(id) = self.dials.remove(&dial) else { return };
         self.chosen.insert(peer);
         let Some(place) = self.places.get_mut(&id) else { return };
-        (place.pause, place.failures, place.around) = (FIRST_PAUSE, 0, false);
+        (place.failures, place.around) = (0, false);
         if place.peer.is_none() {
             match self.by_peer.get(&peer).copied() {
                 // Already known under another address: the two become one.
@@ -267,9 +300,9 @@ impl AddressBook {
                         if place.source == Source::Given {
                             known.source = Source::Given;
                         }
-                        known.addresses.splice(0..0, place.addresses);
-                        known.addresses.dedup();
-                        known.addresses.truncate(MAX_ADDRESSES);
+                        let mut all = place.addresses;
+                        all.append(&mut known.addresses);
+                        known.set_addresses(all);
                     }
                 }
                 None => {
@@ -290,6 +323,7 @@ impl AddressBook {
 
     /// A dial led nowhere, or to ourselves.
     pub fn failed(&mut self, now: Instant, dial: DialId, ourselves: bool) {
+        self.crowded = false;
         let Some(id) = self.dials.remove(&dial) else { return };
         let chance = self.jittered(FIRST_PAUSE);
         let circuits = self.circuits(id);
@@ -381,20 +415,21 @@ impl AddressBook {
     /// Circuits to a place through members that are connected.
     fn circuits(&self, id: PlaceId) -> Vec<Multiaddr> {
         let addresses = self.places.get(&id).into_iter().flat_map(|place| &place.addresses);
-        let open = |a: &&Multiaddr| relay(a).is_some_and(|relay| self.connected.contains(&relay));
+        let open =
+            |a: &&Multiaddr| relay(a).is_some_and(|relay| self.connected.contains_key(&relay));
         addresses.filter(open).cloned().collect()
     }
 
     fn is_free(&self, id: PlaceId) -> bool {
         let place = &self.places[&id];
-        let connected = place.peer.is_some_and(|peer| self.connected.contains(&peer));
-        let somewhere = place.addresses.iter().any(|a| relay(a).is_none());
+        let connected = place.peer.is_some_and(|peer| self.connected.contains_key(&peer));
         !connected
-            && (somewhere || !self.circuits(id).is_empty())
+            && (place.direct || !self.circuits(id).is_empty())
             && !self.dials.values().any(|dialled| *dialled == id)
     }
 
     fn forget(&mut self, id: PlaceId) {
+        self.crowded = false;
         if let Some(peer) = self.places.remove(&id).and_then(|place| place.peer) {
             self.by_peer.remove(&peer);
         }
@@ -402,6 +437,9 @@ impl AddressBook {
 
     /// Whether one more hint keeps the quotas; absent strangers make room.
     fn has_room(&mut self, addresses: &[Multiaddr], source: Source) -> bool {
+        if self.crowded {
+            return false;
+        }
         if let Source::Member(_) = source {
             let same = self.places.values().filter(|place| place.source == source);
             if same.count() >= MAX_PEERS_FROM_ONE {
@@ -409,9 +447,7 @@ impl AddressBook {
             }
         }
         let near = addresses.iter().find_map(neighbourhood);
-        let beside = self.places.values().filter(|place| {
-            near.is_some() && place.addresses.iter().find_map(neighbourhood) == near
-        });
+        let beside = self.places.values().filter(|place| near.is_some() && place.near == near);
         if beside.count() >= MAX_KNOWN_NEARBY && source != Source::Lan {
             return false;
         }
@@ -421,7 +457,10 @@ impl AddressBook {
             });
             match spare.max_by_key(|(_, place)| place.failures).map(|(id, _)| *id) {
                 Some(worst) => self.forget(worst),
-                None => return false,
+                None => {
+                    self.crowded = true;
+                    return false;
+                }
             }
         }
         true

@@ -52,7 +52,7 @@ fn who_is_connected_is_not_dialled_and_who_left_is_dialled_again() {
     let (mut book, peer) = (book(), PeerId::random());
     book.learn(now, None, &at(1), Source::Given);
     let dial = book.poll(now).unwrap();
-    book.joined(peer);
+    book.joined(now, peer);
     book.reached(dial.dial, peer);
     assert_eq!(book.poll(now + 100 * SECOND), None);
     assert_eq!(book.addresses(&peer), at(1));
@@ -104,16 +104,42 @@ fn an_older_word_of_a_member_says_nothing() {
 }
 
 #[test]
+fn who_has_no_room_is_asked_ever_less_often() {
+    let mut now = epoch();
+    let (mut book, peer) = (book(), PeerId::random());
+    book.learn(now, Some(peer), &at(1), Source::Given);
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let dial = book.poll(now).expect("due");
+        book.joined(now, peer);
+        book.reached(dial.dial, peer);
+        now += SECOND;
+        book.left(now, &peer);
+        let due = book.next_deadline().unwrap();
+        pauses.push(due - now);
+        now = due;
+    }
+    assert!(pauses[0] < 2 * SECOND && pauses[1] < 3 * SECOND, "{pauses:?}");
+    assert!(pauses[11] >= LONGEST_PAUSE / 2, "{pauses:?}");
+    let dial = book.poll(now).unwrap();
+    book.joined(now, peer);
+    book.reached(dial.dial, peer);
+    book.left(now + STEADY, &peer);
+    let due = book.next_deadline().unwrap();
+    assert!(due < now + STEADY + 2 * SECOND, "one that stayed long is missed at once");
+}
+
+#[test]
 fn enough_peers_are_enough_if_we_chose_some() {
     let now = epoch();
     let mut book = book();
-    (0..ENOUGH_PEERS).for_each(|_| book.joined(PeerId::random()));
+    (0..ENOUGH_PEERS).for_each(|_| book.joined(now, PeerId::random()));
     // A crowd may have come to keep us from everybody else.
     for host in 1..=CHOSEN_PEERS as u8 {
         book.learn(now, None, &at(host), Source::Given);
         let dial = book.poll(now).unwrap();
         let peer = PeerId::random();
-        book.joined(peer);
+        book.joined(now, peer);
         book.reached(dial.dial, peer);
     }
     book.learn(now, None, &at(99), Source::Given);

@@ -3,13 +3,14 @@
 //! The machines decide and touch nothing: `exchange` joins `transfer` (what to
 //! ask of whom), `serving` (what to send to whom) and `shelf` (what we hold),
 //! and speaks in the frames of `wire`; `address_book` knows where to look for
-//! members. The driver acts: libp2p over TCP and QUIC (`transport`), admission
+//! members, `acquaintance` whom to ask about others, and `crowd` who may stay. The driver acts: libp2p over TCP and QUIC (`transport`), admission
 //! before anything else (`gate`), gossip for announcements, questions (`ask`),
 //! members on the local network (`dns_sd`) and from each other
 //! (`peer_exchange`), and circuits through each other (`circuit`, `reach`) where
 //! networks let nobody in. A program starts it with [`start`] and its `options`,
 //! commands it with a `handle` and takes its `event`s.
 
+pub mod acquaintance;
 pub mod address;
 pub mod address_book;
 pub mod ask;
@@ -20,6 +21,7 @@ pub mod blockmap;
 pub mod blotter;
 pub mod budget;
 pub mod circuit;
+pub mod crowd;
 pub mod dice;
 pub mod dns_sd;
 mod driver;

@@ -125,6 +125,9 @@ pub const ENOUGH_PEERS_OF_AUDITOR: usize = MAX_KNOWN_PEERS;
 /// Peers that a member stays connected with.
 pub const MAX_PEERS: usize = 64;
 
+/// How long a guest of a full node may stay at the least; others wait so long.
+pub const GUEST_STAY: Duration = Duration::from_secs(1);
+
 /// Peers that the origin, or an auditor, stays connected with.
 pub const MAX_PEERS_OF_ORIGIN: usize = 512;
 

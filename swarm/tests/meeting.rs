@@ -12,6 +12,7 @@ use manifest::testing::TestWorkgroup;
 use updraft_swarm::ask::Topic;
 use updraft_swarm::event::{AnnouncementId, Event};
 use updraft_swarm::handle::{AskError, Verdict};
+use updraft_swarm::limits::MAX_PEERS;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_who_know_only_the_origin_find_each_other() {
@@ -56,6 +57,27 @@ async fn with_the_origin_dead_a_newcomer_finds_all_through_a_remembered_member()
     let newcomer = Node::start(newcomer);
     within(20, newcomer.has_peers(3)).await;
     within(20, newcomer.fetch(&objects)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_without_room_tells_newcomers_of_others() {
+    let group = TestWorkgroup::new(1);
+    let hub = Node::start(options(&group, 1, Role::Member, TCP));
+    let known = vec![hub.address().await];
+    // All its places, its guests, and some more.
+    let mut nodes = Vec::new();
+    for who in 2..=u64::try_from(MAX_PEERS).unwrap() + 20 {
+        let mut options = options(&group, who, Role::Member, TCP);
+        options.bootstrap.clone_from(&known);
+        nodes.push(Node::start(options));
+    }
+    for node in &nodes {
+        within(120, node.has_peers(2)).await;
+    }
+    let known = hub.handle.peers().await.unwrap();
+    // Who is only known has no credential to show.
+    let there = known.iter().filter(|peer| peer.member.is_some()).count();
+    assert!((1..=MAX_PEERS + MAX_PEERS / 8).contains(&there), "{there}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! How members meet: addresses, names, the local network, and each other.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,15 +20,6 @@ use crate::limits::MAX_ADDRESSES;
 use crate::options::StartError;
 use crate::peer_exchange::{self, BadList};
 use crate::standing::Misbehaviour;
-
-/// When a new peer is asked whom it knows, after it came; others may still be
-/// on their way to it.
-const ASK_AFTER: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(1_000), Duration::from_secs(4), Duration::from_secs(15)];
-/// How often it is asked later on; whoever does not answer is gone.
-const ASK_EVERY: Duration = Duration::from_secs(300);
-/// Peers that are told when a member comes, or comes back elsewhere.
-const TOLD: usize = 8;
 
 /// Reads a multiaddress.
 pub(crate) fn parse(address: &str) -> Result<Multiaddr, StartError> {
@@ -128,18 +120,11 @@ impl Driver {
 
     /// Asks peers whom they know; when to do so again.
     pub(crate) fn ask_around(&mut self, now: Instant) -> Option<Instant> {
-        let lonely = self.book.is_lonely();
-        let due: Vec<PeerId> =
-            self.peers.iter().filter(|(_, p)| now >= p.ask_at).map(|(id, _)| *id).collect();
-        for id in due {
-            let peer = self.peers.get_mut(&id).expect("listed above");
-            peer.asked += 1;
-            let pause = ASK_AFTER.get(peer.asked).filter(|_| lonely);
-            peer.ask_at = now + pause.copied().unwrap_or(ASK_EVERY);
+        for id in self.acquaintance.due(now, self.book.is_lonely()) {
             let question = self.introduction(self.is_local(&id));
             self.swarm.behaviour_mut().topic(Topic::Peers).send_request(&id, question);
         }
-        self.peers.values().map(|peer| peer.ask_at).min()
+        self.acquaintance.next_deadline()
     }
 
     /// Somebody asks whom we know; its question is who it is itself. One that
@@ -151,18 +136,13 @@ impl Driver {
         if asks { peer_exchange::encode(&self.book.records(asker, local)) } else { Vec::new() }
     }
 
-    /// Tells a few peers what a member has just said of itself: who knows it
-    /// at another address would hear of it minutes later. Auditors come
-    /// first, who listen nowhere and have to dial everybody.
+    /// Tells a few peers what a member has just said of itself.
     fn pass_on(&mut self, subject: &PeerId, record: Bytes, local: bool) {
         let list = peer_exchange::encode(&[record]);
-        let others = self.peers.iter().filter(|(id, _)| *id != subject);
         // What means something on a local network only is told there only.
-        let others = others.filter(|(id, _)| !local || self.is_local(id));
-        let mut others: Vec<(bool, u64, PeerId)> =
-            others.map(|(id, peer)| (!peer.member.has(Role::Auditor), chance(), *id)).collect();
-        others.sort_unstable();
-        for (.., id) in others.into_iter().take(TOLD) {
+        let near: HashSet<PeerId> =
+            self.peers.keys().filter(|id| !local || self.is_local(id)).copied().collect();
+        for id in self.acquaintance.told(subject, |peer| near.contains(peer)) {
             self.swarm.behaviour_mut().topic(Topic::Peers).send_request(&id, list.clone());
         }
     }
@@ -217,9 +197,9 @@ impl Driver {
 
     /// Has some peers, the vendor's own first, hear soon where we are now.
     pub(crate) fn introduce_again(&mut self, now: Instant) {
-        let mut peers: Vec<&mut Peer> = self.peers.values_mut().collect();
-        peers.sort_by_key(|peer| !peer.member.has(Role::Seeder));
-        peers.into_iter().take(TOLD).for_each(|peer| peer.ask_at = now);
+        let peers = &self.peers;
+        let seeds = |id: &PeerId| peers.get(id).is_some_and(|peer| peer.member.has(Role::Seeder));
+        self.acquaintance.hurry(now, seeds);
     }
 
     /// Our own record, alone in a list.

@@ -37,6 +37,7 @@ use manifest::time::UnixTime;
 use manifest::trust::bundle::Bundle;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::acquaintance::Acquaintance;
 use crate::address_book::{AddressBook, Dial, DialId};
 use crate::ask::Topic;
 use crate::circuit::{self, Wish};
@@ -110,9 +111,6 @@ struct Peer {
     key: PublicKey,
     member: Member,
     links: BTreeMap<LinkId, LinkInfo>,
-    /// How often it was asked whom it knows.
-    asked: usize,
-    ask_at: Instant,
 }
 
 /// An answer on its way to a member that asked.
@@ -122,6 +120,7 @@ struct Driver {
     swarm: Swarm<Behaviour>,
     exchange: Exchange,
     book: AddressBook,
+    acquaintance: Acquaintance,
     gate: Arc<Gate>,
     keypair: Keypair,
     commands: mpsc::Receiver<Command>,
@@ -217,6 +216,7 @@ impl Driver {
             swarm,
             exchange,
             book: AddressBook::new(own, enough_peers, !seed),
+            acquaintance: Acquaintance::new(chance()),
             gate,
             keypair,
             commands,

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::address::{self, are_near};
 use crate::ask::Topic;
+use crate::crowd::Why;
 use crate::driver::behaviour::BehaviourEvent;
 use crate::driver::door::Displaced;
 use crate::driver::lane::LaneError;
@@ -157,7 +158,14 @@ impl Driver {
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Door(Displaced { peer, crowd }) => self.let_go(peer, crowd.to_string()),
+            BehaviourEvent::Door(Displaced { peer, why: Why::Ticket(taken) }) => {
+                self.let_go(peer, taken.to_string());
+            }
+            BehaviourEvent::Door(Displaced { peer, why: Why::Guest }) => {
+                tracing::debug!(%peer, "a guest makes room for another");
+                // Not connected any more is as good.
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
             BehaviourEvent::Pieces(event) => self.on_pieces(event),
             BehaviourEvent::Streams(event) => self.on_streams(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
@@ -206,9 +214,10 @@ impl Driver {
         let new = !self.peers.contains_key(&id);
         if new {
             let links = std::collections::BTreeMap::new();
-            let peer = Peer { key, member: member.clone(), links, asked: 0, ask_at: now };
+            let peer = Peer { key, member: member.clone(), links };
             self.peers.insert(id, peer);
-            self.book.joined(id);
+            self.book.joined(now, id);
+            self.acquaintance.joined(now, id, member.has(Role::Auditor));
         }
         let relayed = address::relay(&address).is_some();
         let near = self.listening.iter().any(|own| are_near(own, &address));
@@ -265,6 +274,7 @@ impl Driver {
         if let Some(key) = gone {
             self.peers.remove(&id);
             self.book.left(now(), &id);
+            self.acquaintance.left(&id);
             self.tell(Event::Gone { peer: key });
         }
     }
