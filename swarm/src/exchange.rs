@@ -4,7 +4,7 @@
 //! `transfer`, `serving`, `shelf` and `fetches`, and turns frames into their
 //! terms and back; it decides nothing that they can decide.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -175,6 +175,8 @@ pub struct Account {
 #[derive(Debug)]
 pub struct Exchange {
     links: BTreeMap<LinkId, Link>,
+    /// Those with something in their outbox.
+    talking: BTreeSet<LinkId>,
     transfer: Transfer,
     serving: Serving,
     shelf: Shelf,
@@ -248,6 +250,7 @@ impl Exchange {
         let download = Budget::new(options.download);
         Self {
             links: BTreeMap::new(),
+            talking: BTreeSet::new(),
             transfer: Transfer::new(
                 now,
                 options.own,
@@ -290,8 +293,9 @@ impl Exchange {
             // What matters is what the peer has taken, and it says so.
             Input::Written { lane: Lane::Data, .. } => {}
             Input::Written { link, lane: Lane::Control, frames } => {
-                if let Some(link) = self.links.get_mut(&link) {
-                    link.outbox.written(frames);
+                if let Some(l) = self.links.get_mut(&link) {
+                    l.outbox.written(frames);
+                    self.talking.insert(link);
                 }
             }
             Input::Read { read, bytes } => {
@@ -445,8 +449,10 @@ impl Exchange {
                 self.fetches.moved(now, id, bytes);
                 self.serving.gained(id, &holdings!(self));
                 let have = Have { whose: Whose::Mine, index, first: block, count: 1 };
-                let origins = self.links.values_mut().filter(|link| link.origin);
-                origins.for_each(|link| link.outbox.push(Frame::Have(vec![have])));
+                for (id, link) in self.links.iter_mut().filter(|(_, link)| link.origin) {
+                    link.outbox.push(Frame::Have(vec![have]));
+                    self.talking.insert(*id);
+                }
             }
             transfer::Output::Complete { list, bytes, from } => {
                 let id = list.id();
@@ -542,20 +548,21 @@ impl Exchange {
     }
 
     fn push(&mut self, link: LinkId, frame: Frame) {
-        if let Some(link) = self.links.get_mut(&link) {
-            link.outbox.push(frame);
+        if let Some(l) = self.links.get_mut(&link) {
+            l.outbox.push(frame);
+            self.talking.insert(link);
         }
     }
 
     fn push_all(&mut self, frame: &Frame) {
         self.links.values_mut().for_each(|link| link.outbox.push(frame.clone()));
+        self.talking.extend(self.links.keys());
     }
 
     /// Hands over the control frames that connections have room for.
     fn flush(&mut self) -> Option<Output> {
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        for id in ids {
-            let link = self.links.get_mut(&id).expect("listed above");
+        while let Some(id) = self.talking.pop_first() {
+            let Some(link) = self.links.get_mut(&id) else { continue };
             if link.outbox.is_hopeless() {
                 self.links.remove(&id);
                 self.transfer.leave(id);

@@ -6,9 +6,11 @@
 //! peers can help themselves, and helps the one that cannot. Knows what peers
 //! hold, not what the bytes are; they come from [`Content`].
 
+mod revealing;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use manifest::content::ContentId;
 
@@ -16,26 +18,18 @@ use crate::block::ObjectSize;
 use crate::blocklist::BlockList;
 use crate::blockmap::BlockMap;
 use crate::budget::Budget;
-use crate::dice::Dice;
 use crate::limits::{
     MAX_REMEMBERED_HOLDINGS, MAX_REQUESTED_BLOCKS, MAX_WAITING_FOR_SLOT, MAX_WANTS, SLOT_PATIENCE,
     SLOT_QUANTUM, UPLOAD_SLOTS,
 };
 use crate::link::LinkId;
 use crate::pace::Pace;
-use crate::picker::{Candidate, rarest};
+use crate::serving::revealing::{FIRST_REVEALED, MOST_REVEALED, Revealing};
 use crate::shelf::Lookup;
-use crate::spread::Spread;
 use crate::squeeze::Payload;
 use crate::standing::Misbehaviour;
 use crate::wire::{Frame, Have, Run, Unwant, Want, WantIndex, Whose};
 
-/// A peer that others gave nothing for so long is served by the origin.
-const LONELY_AFTER: Duration = Duration::from_millis(700);
-/// Blocks that the origin reveals to a new peer ahead of its requests: few, so
-/// that of a small object each peer gets a part that is its own to pass on.
-const FIRST_REVEALED: usize = 2;
-const MOST_REVEALED: usize = 256;
 /// Frames on their way to all peers that keep an uplink busy.
 const AHEAD_OF_ALL: usize = 32;
 /// With so few on their way an uplink will soon have nothing to do.
@@ -159,9 +153,9 @@ pub struct Serving {
     /// Peers that wait for a slot.
     waiting: VecDeque<LinkId>,
     upload: Budget,
-    /// Origin: to how many peers each block is known.
-    spread: Spread,
-    dice: Dice,
+    /// Frames on their way to all peers.
+    ahead: usize,
+    revealing: Revealing,
     out: VecDeque<Output>,
 }
 
@@ -175,8 +169,8 @@ impl Serving {
             slots: VecDeque::new(),
             waiting: VecDeque::new(),
             upload,
-            spread: Spread::default(),
-            dice: Dice::new(seed),
+            ahead: 0,
+            revealing: Revealing::new(seed),
             out: VecDeque::new(),
         }
     }
@@ -207,11 +201,12 @@ impl Serving {
         self.slots.retain(|slot| *slot != link);
         self.waiting.retain(|waiting| *waiting != link);
         let Some(gone) = self.links.remove(&link) else { return };
+        self.ahead -= gone.pace.ahead();
         for (id, map) in &gone.known {
-            self.spread.forget(*id, map);
+            self.revealing.spread.forget(*id, map);
         }
         // What only the gone one knew of is rare again.
-        self.links.values_mut().for_each(|upload| upload.look = true);
+        self.look_at_all();
     }
 
     /// A peer wants objects.
@@ -220,8 +215,10 @@ impl Serving {
         if upload.wants.is_empty() {
             (upload.helped, upload.lonely) = (now, false);
             upload.entrusted = 0;
+            self.revealing.expect(now);
         }
         upload.look = true;
+        self.revealing.stir();
         for want in wants {
             if upload.wants.len() >= MAX_WANTS {
                 let what = Misbehaviour::Flood("too many objects wanted");
@@ -239,7 +236,7 @@ impl Serving {
             // Whoever wants an object has none of it, whatever it had before
             // and was told of then: its files may have been damaged.
             if let Some(map) = upload.known.remove(&want.id) {
-                self.spread.forget(want.id, &map);
+                self.revealing.spread.forget(want.id, &map);
             }
         }
         for want in wants {
@@ -256,11 +253,12 @@ impl Serving {
             upload.queue.retain(|(index, _)| *index != unwant.index);
             upload.revealed.retain(|(index, _)| *index != unwant.index);
             upload.look = true;
+            self.revealing.stir();
             let blocks = wanted.size.blocks();
             if unwant.held {
                 self.note(link, wanted.id, blocks, (0, blocks));
             } else if let Some(map) = upload.known.remove(&wanted.id) {
-                self.spread.forget(wanted.id, &map);
+                self.revealing.spread.forget(wanted.id, &map);
             }
             let Some(again) = self.links.get_mut(&link) else { return };
             upload = again;
@@ -276,11 +274,13 @@ impl Serving {
             upload.revealed.remove(&(index, block));
         }
         upload.look = true;
+        self.revealing.stir();
         if self.note(link, id, blocks, run)
             && let Some(upload) = self.links.get_mut(&link)
         {
             // A block that we did not reveal: others help it.
             (upload.helped, upload.lonely) = (now, false);
+            self.revealing.expect(now);
         }
     }
 
@@ -290,7 +290,7 @@ impl Serving {
         for link in links {
             self.tell(link, id, content);
         }
-        self.links.values_mut().for_each(|upload| upload.look = true);
+        self.look_at_all();
     }
 
     /// We hold nothing of an object any more.
@@ -303,7 +303,7 @@ impl Serving {
                 self.out.push_back(Output::Lack { link: *link, index });
             }
         }
-        self.spread.remove(id);
+        self.revealing.spread.remove(id);
     }
 
     /// A peer asks for blocks.
@@ -358,7 +358,10 @@ impl Serving {
     /// The peer has taken blocks and lists that it was sent.
     pub fn taken(&mut self, now: Instant, link: LinkId, frames: usize) {
         let Some(upload) = self.links.get_mut(&link) else { return };
-        if !upload.pace.take(now, frames) {
+        let ahead = upload.pace.ahead();
+        let taken = upload.pace.take(now, frames);
+        self.ahead -= ahead - upload.pace.ahead();
+        if !taken {
             let what = Misbehaviour::Protocol("took what was not sent".into());
             self.out.push_back(Output::Offence { link, what });
             return;
@@ -390,12 +393,14 @@ impl Serving {
             let full = !upload.pace.has_room() && !self.waiting.is_empty();
             full.then(|| upload.took + SLOT_PATIENCE)
         });
-        let lonely = self.links.values().filter_map(|upload| {
-            let may = self.manner == Manner::Origin && !upload.wants.is_empty();
-            let at = upload.helped + LONELY_AFTER;
-            (may && at > now).then_some(at)
-        });
-        stuck.chain(budget).chain(lonely).min()
+        let reveals = (self.manner == Manner::Origin).then(|| self.revealing.next_deadline());
+        stuck.chain(budget).chain(reveals.flatten()).min()
+    }
+
+    /// There may be something to reveal to anybody.
+    fn look_at_all(&mut self) {
+        self.links.values_mut().for_each(|upload| upload.look = true);
+        self.revealing.stir();
     }
 
     /// Tells one peer what we hold of one object, as far as it does not know.
@@ -425,86 +430,6 @@ impl Serving {
             let have = Have { whose: Whose::Yours, index, first, count };
             self.out.push_back(Output::Have { link, have });
         }
-    }
-
-    /// The origin tells each peer of the blocks that are spread least.
-    fn reveal(&mut self, now: Instant, content: &dyn Content) {
-        if self.upload.is_closed() {
-            return;
-        }
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
-        for link in links {
-            let upload = self.links.get_mut(&link).expect("listed above");
-            let lonely = now.saturating_duration_since(upload.helped) >= LONELY_AFTER;
-            if lonely && !upload.lonely {
-                (upload.lonely, upload.look) = (true, true);
-                // What it was told of and never asked for is not worth waiting for.
-                upload.revealed.clear();
-            }
-            let room = upload.window.saturating_sub(upload.revealed.len());
-            if !upload.look || upload.wants.is_empty() || room * 2 < upload.window {
-                continue;
-            }
-            let (found, more) = self.least_spread(link, room, lonely, content);
-            let upload = self.links.get_mut(&link).expect("listed above");
-            upload.look = more;
-            for (index, block) in found {
-                let upload = self.links.get_mut(&link).expect("listed above");
-                upload.revealed.insert((index, block));
-                upload.entrusted += 1;
-                let wanted = &upload.wants[&index];
-                let (id, blocks) = (wanted.id, wanted.size.blocks());
-                self.note(link, id, blocks, (block, 1));
-                let have = Have { whose: Whose::Yours, index, first: block, count: 1 };
-                self.out.push_back(Output::Have { link, have });
-            }
-        }
-    }
-
-    /// Blocks that a peer lacks and fewest others know of; only those that no
-    /// other knows of, unless the peer is `lonely`.
-    fn least_spread(
-        &mut self,
-        link: LinkId,
-        room: usize,
-        lonely: bool,
-        content: &dyn Content,
-    ) -> (Vec<(WantIndex, u32)>, bool) {
-        let upload = &self.links[&link];
-        let none = BlockMap::new(0);
-        let mut candidates = Vec::new();
-        for (index, wanted) in &upload.wants {
-            if !matches!(content.holding(wanted.id, wanted.size), Holding::All) {
-                continue;
-            }
-            let blocks = wanted.size.blocks();
-            let known = upload.known.get(&wanted.id).unwrap_or(&none);
-            if known.is_full() && known.blocks() == blocks {
-                continue;
-            }
-            for block in (0..blocks).filter(|block| !known.contains(*block)) {
-                let holders = self.spread.of(wanted.id, block);
-                if holders == 0 || lonely {
-                    let near = !known.is_empty();
-                    candidates.push(Candidate { index: *index, block, holders, near });
-                }
-            }
-        }
-        // Whoever comes first leaves something for the others to pass on.
-        let share = candidates.len().div_ceil(2 * self.links.len());
-        let turn = share > 1 || self.is_next(upload);
-        let share = if turn { share.saturating_sub(upload.pace.ahead()) } else { 0 };
-        let room = if lonely { room } else { room.min(share) };
-        let more = candidates.len() > room;
-        (rarest(candidates.into_iter(), room, &mut self.dice), more)
-    }
-
-    /// Whether a peer has got no more than others of the last blocks, or the
-    /// uplink would have nothing to do.
-    fn is_next(&self, upload: &Upload) -> bool {
-        let others = self.links.values().filter(|other| !other.wants.is_empty());
-        others.map(|other| other.entrusted).min().is_none_or(|least| upload.entrusted <= least)
-            || self.links.values().all(|other| other.queue.is_empty() && other.revealed.is_empty())
     }
 
     /// Gives slots, and hands the next block to a peer that has one.
@@ -553,17 +478,12 @@ impl Serving {
             return true;
         }
         let paces = || self.slots.iter().filter_map(|link| Some(&self.links.get(link)?.pace));
-        !paces().any(Pace::has_room) && self.ahead_of_all() < AHEAD_OF_ALL
-    }
-
-    /// Frames on their way to all peers.
-    fn ahead_of_all(&self) -> usize {
-        self.links.values().map(|upload| upload.pace.ahead()).sum()
+        !paces().any(Pace::has_room) && self.ahead < AHEAD_OF_ALL
     }
 
     /// Hands the first block of a peer's queue over; whether anything was.
     fn send_one(&mut self, now: Instant, link: LinkId, content: &mut dyn Content) -> bool {
-        let is_idle = self.ahead_of_all() <= NEARLY_IDLE;
+        let is_idle = self.ahead <= NEARLY_IDLE;
         let upload = self.links.get_mut(&link).expect("the caller has just seen it");
         let Some((index, block)) = upload.queue.front().copied() else { return false };
         let wanted = upload.wants.get_mut(&index).expect("what is queued is wanted");
@@ -608,6 +528,8 @@ impl Serving {
             upload.took = now;
         }
         upload.pace.send(now, bytes);
+        self.ahead += 1;
+        self.revealing.stir();
         self.out.push_back(Output::Send { link, frame });
         true
     }
@@ -628,14 +550,14 @@ impl Serving {
             // Some object that it no longer wants is forgotten.
             let old = known.keys().find(|id| !by_id.contains_key(id)).copied();
             if let Some((id, map)) = old.and_then(|old| known.remove_entry(&old)) {
-                self.spread.forget(id, &map);
+                self.revealing.spread.forget(id, &map);
             }
         }
         let known = known.entry(id).or_insert_with(|| BlockMap::new(blocks));
         let end = run.0.saturating_add(run.1).min(blocks);
         let new: Vec<u32> = (run.0..end).filter(|block| known.insert(*block)).collect();
         if self.manner == Manner::Origin {
-            self.spread.add(id, blocks, &new);
+            self.revealing.spread.add(id, blocks, &new);
         }
         !new.is_empty()
     }

@@ -397,6 +397,10 @@ impl Transfer {
         if let Some(output) = self.out.pop_front() {
             return Some(output);
         }
+        // Whoever wants nothing waits for nobody.
+        if self.objects.is_empty() {
+            return None;
+        }
         self.look_for_stalls(now);
         self.make_room(now);
         if self.spurned.take_if(|at| now >= *at).is_some() {
@@ -418,6 +422,9 @@ impl Transfer {
     /// When `poll` should be called even if nothing happens.
     #[must_use]
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        if self.objects.is_empty() {
+            return None;
+        }
         let flights = self.links.values().filter_map(|link| link.flight.next_deadline());
         let budget = (!self.hungry.is_empty()).then(|| self.download.waits_until(now)).flatten();
         let room = self.objects.any_queued().then_some(self.room_at);

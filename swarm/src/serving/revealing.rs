@@ -1,0 +1,173 @@
+//! What the origin tells of: to each peer something that no other has.
+//!
+//! A pass over all peers costs the more the more there are, so it comes the
+//! less often; in between, what happens is only noted.
+
+use std::time::{Duration, Instant};
+
+use crate::blockmap::BlockMap;
+use crate::dice::Dice;
+use crate::link::LinkId;
+use crate::picker::{Candidate, rarest};
+use crate::serving::{Content, Holding, Output, Serving, Upload};
+use crate::spread::Spread;
+use crate::wire::{Have, WantIndex, Whose};
+
+/// Blocks that the origin reveals to a new peer ahead of its requests: few, so
+/// that of a small object each peer gets a part that is its own to pass on.
+pub(super) const FIRST_REVEALED: usize = 2;
+pub(super) const MOST_REVEALED: usize = 256;
+
+/// A peer that others gave nothing for so long is served by the origin.
+const LONELY_AFTER: Duration = Duration::from_millis(700);
+/// Lonely peers that are served at a time: of many most are soon helped by
+/// those few.
+const NURSED: usize = 4;
+/// Between two passes, for each peer.
+const PASS_EVERY: Duration = Duration::from_micros(40);
+
+/// What the origin keeps in mind beside each peer.
+#[derive(Debug)]
+pub(super) struct Revealing {
+    /// To how many peers each block is known.
+    pub(super) spread: Spread,
+    dice: Dice,
+    /// Whether something happened since the last pass.
+    stirred: bool,
+    /// The next pass comes no sooner.
+    pass_at: Option<Instant>,
+    /// When somebody may have become lonely.
+    lonely_at: Option<Instant>,
+}
+
+impl Revealing {
+    pub(super) fn new(seed: u64) -> Self {
+        let (spread, dice) = (Spread::default(), Dice::new(seed));
+        Self { spread, dice, stirred: false, pass_at: None, lonely_at: None }
+    }
+
+    /// There may be something to reveal.
+    pub(super) const fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    /// A peer that was helped at `helped` may be lonely later.
+    pub(super) fn expect(&mut self, helped: Instant) {
+        let at = helped + LONELY_AFTER;
+        self.lonely_at = Some(self.lonely_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// When the next pass is due.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let stirred = self.pass_at.filter(|_| self.stirred);
+        stirred.into_iter().chain(self.lonely_at).min()
+    }
+
+    /// Whether a pass over so many peers is due; the next is put off.
+    fn begin(&mut self, now: Instant, peers: usize) -> bool {
+        let lonely = self.lonely_at.is_some_and(|at| now >= at);
+        let due = lonely || (self.stirred && self.pass_at.is_none_or(|at| now >= at));
+        if due {
+            (self.stirred, self.lonely_at) = (false, None);
+            self.pass_at = Some(now + PASS_EVERY * u32::try_from(peers).unwrap_or(u32::MAX));
+        }
+        due
+    }
+}
+
+impl Upload {
+    /// Whether the origin gives it what it may give everybody.
+    fn is_nursed(&self) -> bool {
+        self.lonely && !self.wants.is_empty()
+    }
+}
+
+impl Serving {
+    /// The origin tells each peer of the blocks that are spread least.
+    pub(super) fn reveal(&mut self, now: Instant, content: &dyn Content) {
+        if self.upload.is_closed() || !self.revealing.begin(now, self.links.len()) {
+            return;
+        }
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        let mut nursed = self.links.values().filter(|upload| upload.is_nursed()).count();
+        for link in links {
+            let upload = self.links.get_mut(&link).expect("listed above");
+            if upload.wants.is_empty() {
+                continue;
+            }
+            let lonely = now.saturating_duration_since(upload.helped) >= LONELY_AFTER;
+            if !lonely {
+                self.revealing.expect(upload.helped);
+            } else if !upload.lonely && nursed < NURSED {
+                nursed += 1;
+                (upload.lonely, upload.look) = (true, true);
+                // What it was told of and never asked for is not worth waiting for.
+                upload.revealed.clear();
+            }
+            let lonely = upload.lonely;
+            let room = upload.window.saturating_sub(upload.revealed.len());
+            if !upload.look || room * 2 < upload.window {
+                continue;
+            }
+            let (found, more) = self.least_spread(link, room, lonely, content);
+            let upload = self.links.get_mut(&link).expect("listed above");
+            upload.look = more;
+            for (index, block) in found {
+                let upload = self.links.get_mut(&link).expect("listed above");
+                upload.revealed.insert((index, block));
+                upload.entrusted += 1;
+                let wanted = &upload.wants[&index];
+                let (id, blocks) = (wanted.id, wanted.size.blocks());
+                self.note(link, id, blocks, (block, 1));
+                let have = Have { whose: Whose::Yours, index, first: block, count: 1 };
+                self.out.push_back(Output::Have { link, have });
+            }
+        }
+    }
+
+    /// Blocks that a peer lacks and fewest others know of; only those that no
+    /// other knows of, unless the peer is `lonely`.
+    fn least_spread(
+        &mut self,
+        link: LinkId,
+        room: usize,
+        lonely: bool,
+        content: &dyn Content,
+    ) -> (Vec<(WantIndex, u32)>, bool) {
+        let upload = &self.links[&link];
+        let none = BlockMap::new(0);
+        let mut candidates = Vec::new();
+        for (index, wanted) in &upload.wants {
+            if !matches!(content.holding(wanted.id, wanted.size), Holding::All) {
+                continue;
+            }
+            let blocks = wanted.size.blocks();
+            let known = upload.known.get(&wanted.id).unwrap_or(&none);
+            if known.is_full() && known.blocks() == blocks {
+                continue;
+            }
+            for block in (0..blocks).filter(|block| !known.contains(*block)) {
+                let holders = self.revealing.spread.of(wanted.id, block);
+                if holders == 0 || lonely {
+                    let near = !known.is_empty();
+                    candidates.push(Candidate { index: *index, block, holders, near });
+                }
+            }
+        }
+        // Whoever comes first leaves something for the others to pass on.
+        let share = candidates.len().div_ceil(2 * self.links.len());
+        let turn = share > 1 || self.is_next(upload);
+        let share = if turn { share.saturating_sub(upload.pace.ahead()) } else { 0 };
+        let room = if lonely { room } else { room.min(share) };
+        let more = candidates.len() > room;
+        (rarest(candidates.into_iter(), room, &mut self.revealing.dice), more)
+    }
+
+    /// Whether a peer has got no more than others of the last blocks, or the
+    /// uplink would have nothing to do.
+    fn is_next(&self, upload: &Upload) -> bool {
+        let others = self.links.values().filter(|other| !other.wants.is_empty());
+        others.map(|other| other.entrusted).min().is_none_or(|least| upload.entrusted <= least)
+            || self.links.values().all(|other| other.queue.is_empty() && other.revealed.is_empty())
+    }
+}
