@@ -10,5 +10,6 @@ pub mod demo;
 pub mod folder;
 pub mod programs;
 pub mod sample;
+pub mod scale;
 pub mod scene;
 pub mod watch;
