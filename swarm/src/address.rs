@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId};
+// What this crate speaks in: who uses it needs no libp2p of its own.
+pub use libp2p::{Multiaddr, PeerId};
 
 /// Whether a text is an address at all; whoever keeps some asks before it uses
 /// what it finds.

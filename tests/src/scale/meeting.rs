@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use libp2p::PeerId;
 use manifest::time::UnixTime;
+use swarm::address::PeerId;
 use swarm::address_book::{Dial, DialId, Source};
 use swarm::crowd::Newcomer;
 use swarm::exchange::Input;

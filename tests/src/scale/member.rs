@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use libp2p::{Multiaddr, PeerId};
 use manifest::content::ContentId;
 use manifest::key::PublicKey;
 use swarm::acquaintance::Acquaintance;
+use swarm::address::{Multiaddr, PeerId};
 use swarm::address_book::{AddressBook, Source};
 use swarm::crowd::Crowd;
 use swarm::exchange::{Exchange, Options};

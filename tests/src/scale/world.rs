@@ -5,8 +5,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use libp2p::identity::Keypair;
-use libp2p::{Multiaddr, PeerId};
+use manifest::key::SigningKey;
+use swarm::address::{Multiaddr, PeerId};
 use swarm::address_book::DialId;
 use swarm::dice::Dice;
 use swarm::exchange::{Input, Output};
@@ -108,7 +108,8 @@ impl World {
         let ticket = [address(0)];
         let record_bytes = record_bytes();
         for (number, place) in places.iter().enumerate() {
-            let peer = key(&mut dice).public().to_peer_id();
+            let peer = swarm::gate::peer_id(&key(&mut dice).public());
+            let peer = peer.expect("the key is an ed25519 key");
             let addresses = if place.open { vec![address(number)] } else { Vec::new() };
             for address in &addresses {
                 by_address.insert(address.clone(), number);
@@ -453,10 +454,10 @@ fn beginning() -> Instant {
     Instant::now()
 }
 
-fn key(dice: &mut Dice) -> Keypair {
+fn key(dice: &mut Dice) -> SigningKey {
     let mut seed = [0; 32];
     seed.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&dice.roll().to_le_bytes()));
-    Keypair::ed25519_from_bytes(seed).expect("any 32 bytes are an ed25519 key")
+    SigningKey::from_seed(&seed)
 }
 
 /// Where a member is; each in a neighbourhood of its own.
@@ -468,7 +469,7 @@ fn address(number: usize) -> Multiaddr {
 
 /// How long a record really is.
 fn record_bytes() -> usize {
-    let key = key(&mut Dice::new(1));
+    let key = swarm::transport::keypair(&key(&mut Dice::new(1)));
     peer_exchange::sign(&key, &[address(1)]).map_or(0, |record| record.len())
 }
 
