@@ -51,9 +51,22 @@ pub struct Gate {
 
 struct State {
     trust: WorkgroupTrust,
-    chain: Arc<[u8]>,
+    own: Own,
     members: HashMap<PeerId, Admitted>,
     guidance: Guidance,
+}
+
+/// What we show, and until when anybody believes it.
+struct Own {
+    chain: Arc<[u8]>,
+    ends: Option<UnixTime>,
+}
+
+impl Own {
+    fn new(chain: Vec<u8>) -> Self {
+        let parsed = CredentialChain::parse(&chain).ok();
+        Self { ends: parsed.and_then(|chain| chain.says_it_ends()), chain: chain.into() }
+    }
 }
 
 /// Who was let in, and on which word.
@@ -115,7 +128,7 @@ impl Gate {
         clock: impl Fn() -> UnixTime + Send + Sync + 'static,
     ) -> Arc<Self> {
         let (members, guidance) = Default::default();
-        let state = State { trust, chain: chain.into(), members, guidance };
+        let state = State { trust, own: Own::new(chain), members, guidance };
         Arc::new(Self { clock: Box::new(clock), state: Mutex::new(state) })
     }
 
@@ -153,7 +166,7 @@ impl Gate {
 
     /// Shows another chain from now on.
     pub fn set_chain(&self, chain: Vec<u8>) {
-        self.state().chain = chain.into();
+        self.state().own = Own::new(chain);
     }
 
     /// Who was let in as `peer`, since last it was forgotten.
@@ -168,11 +181,16 @@ impl Gate {
     }
 
     /// The members whose credential does not hold any more, and why: it has
-    /// ended or was revoked, or other keys are believed now.
+    /// ended or was revoked, or other keys are believed now. All of them once
+    /// our own has ended: none of them believes us any more.
     #[must_use]
     pub fn fallen(&self) -> Vec<(PeerId, String)> {
         let now = self.now();
         let state = self.state();
+        if let Some(ended) = state.own.ends.filter(|ends| *ends <= now) {
+            let why = format!("our own credential expired at {ended}");
+            return state.members.keys().map(|peer| (*peer, why.clone())).collect();
+        }
         let fallen = state.members.iter().filter_map(|(peer, (member, chain))| {
             // Clocks that disagree are forgiven whoever comes, not who stays.
             if member.expires <= now {
@@ -184,10 +202,13 @@ impl Gate {
         fallen.collect()
     }
 
-    /// When the first credential of a member ends, if any is there.
+    /// When the first credential ends, of members and our own, if any member
+    /// is there.
     #[must_use]
     pub fn soonest_end(&self) -> Option<UnixTime> {
-        self.state().members.values().map(|(member, _)| member.expires).min()
+        let state = self.state();
+        let members = state.members.values().map(|(member, _)| member.expires).min()?;
+        Some(state.own.ends.map_or(members, |own| own.min(members)))
     }
 
     /// Exchanges credentials on a stream whose handshake proved that the
@@ -232,7 +253,7 @@ impl Gate {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let chain = Arc::clone(&self.state().chain);
+        let chain = Arc::clone(&self.state().own.chain);
         send(stream, &[&chain]).await?;
         let answer = self.welcome(stream).await?;
         match self.judge(&answer, peer) {
@@ -255,7 +276,7 @@ impl Gate {
         }
         match self.judge(&shown, peer) {
             Ok(member) => {
-                let chain = Arc::clone(&self.state().chain);
+                let chain = Arc::clone(&self.state().own.chain);
                 send(stream, &[&[WELCOME], &chain]).await?;
                 self.welcome(stream).await?;
                 Ok(member)
@@ -390,9 +411,11 @@ mod tests {
     use super::*;
     use futures::io::Cursor;
     use manifest::admission::credential::Role;
+    use manifest::admission::limits::CREDENTIAL_LIFE;
     use manifest::testing::TestWorkgroup;
 
     const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
+    const DAY: Duration = Duration::from_secs(86_400);
 
     fn gate(workgroup: u64, who: u64) -> Arc<Gate> {
         let group = TestWorkgroup::new(workgroup);
@@ -437,6 +460,25 @@ mod tests {
         assert!(why.contains("signed by no key of this workgroup"), "{why}");
         two.forget(&id(1));
         assert!(two.member(&id(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn whose_own_credential_has_ended_lets_everybody_go() {
+        let (ending, other) = (gate(1, 1), gate(1, 2));
+        meet(&ending, &other).await.0.unwrap();
+        let ends = other.member(&id(1)).unwrap().expires;
+        let group = TestWorkgroup::new(1);
+        ending.set_chain(group.credential(1, Role::Member, NOW.before(DAY)).encode().unwrap());
+        assert_eq!(ending.soonest_end(), Some(ends.before(DAY)), "sooner than the other's");
+        assert!(ending.fallen().is_empty());
+        let old = NOW.before(CREDENTIAL_LIFE);
+        ending.set_chain(group.credential(1, Role::Member, old).encode().unwrap());
+        let [(fallen, why)] = &ending.fallen()[..] else { panic!("the other has fallen") };
+        assert_eq!(*fallen, id(2));
+        assert!(why.contains("our own credential expired"), "{why}");
+        assert!(other.fallen().is_empty(), "it was believed before");
+        ending.set_chain(group.credential(1, Role::Member, NOW).encode().unwrap());
+        assert!(ending.fallen().is_empty(), "renewed in time");
     }
 
     #[tokio::test]

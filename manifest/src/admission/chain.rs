@@ -186,6 +186,14 @@ impl CredentialChain {
             && keys.iter().all(|(key, signature)| key.verify(DOMAIN, text, signature).is_ok())
     }
 
+    /// When the credential says that it ends, whoever signed it; nothing if it
+    /// cannot be read. For a chain of one's own.
+    #[must_use]
+    pub fn says_it_ends(&self) -> Option<UnixTime> {
+        let credential = serde_json::from_str::<Credential>(&self.credential.statement);
+        credential.ok().map(|credential| credential.expires)
+    }
+
     /// Admits the peer whose handshake proved `handshake_key`.
     ///
     /// # Errors

@@ -94,7 +94,7 @@ impl Gate {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let ours = self.state().guidance.version();
-        let issuer = CredentialChain::parse(&self.state().chain).ok();
+        let issuer = CredentialChain::parse(&self.state().own.chain).ok();
         let issuer = issuer.and_then(|chain| chain.issuer.names());
         let issuer: &[u8] = issuer.as_ref().map_or(&[], |key| key.as_bytes());
         send(stream, &[&[LOST], &ours.to_be_bytes(), issuer]).await?;
