@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use manifest::content::ContentId;
@@ -26,6 +26,9 @@ use crate::squeeze::{Payload, Squeezer};
 use crate::standing::{Misbehaviour, Sentence};
 use crate::transfer::{self, Place, Transfer};
 use crate::wire::{Frame, Have, Lane, Want, WantIndex, Whose};
+
+/// How long a peer that is supplied may wait to hear of more blocks.
+const NEWS_WAIT: Duration = Duration::from_millis(150);
 
 /// How an exchange behaves.
 #[derive(Debug, Clone)]
@@ -177,6 +180,8 @@ pub struct Exchange {
     links: BTreeMap<LinkId, Link>,
     /// Those with something in their outbox.
     talking: BTreeSet<LinkId>,
+    /// Those with nothing but news in it, and when they hear them at the latest.
+    news: BTreeMap<LinkId, Instant>,
     transfer: Transfer,
     serving: Serving,
     shelf: Shelf,
@@ -251,6 +256,7 @@ impl Exchange {
         Self {
             links: BTreeMap::new(),
             talking: BTreeSet::new(),
+            news: BTreeMap::new(),
             transfer: Transfer::new(
                 now,
                 options.own,
@@ -286,6 +292,7 @@ impl Exchange {
             }
             Input::Left(link) => {
                 self.links.remove(&link);
+                self.news.remove(&link);
                 self.transfer.leave(link);
                 self.serving.leave(link);
             }
@@ -353,7 +360,7 @@ impl Exchange {
             if let Some((fetch, report)) = self.fetches.poll(now) {
                 return Some(Output::Report { fetch, report });
             }
-            return self.flush();
+            return self.flush(now);
         }
     }
 
@@ -365,6 +372,7 @@ impl Exchange {
             self.serving.next_deadline(now),
             self.shelf.next_deadline(),
             self.fetches.next_deadline(),
+            self.news.values().min().copied(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -478,8 +486,13 @@ impl Exchange {
 
     fn serving_output(&mut self, now: Instant, output: serving::Output) {
         match output {
-            serving::Output::Send { link, frame } => self.send(link, frame),
-            serving::Output::Have { link, have } => self.push(link, Frame::Have(vec![have])),
+            serving::Output::Send { link, frame } => {
+                self.send(link, frame);
+                if self.news.contains_key(&link) && !self.serving.is_supplied(link) {
+                    self.talking.insert(link);
+                }
+            }
+            serving::Output::Have { link, have } => self.tell(now, link, have),
             serving::Output::Lack { link, index } => self.push(link, Frame::Lack(vec![index])),
             serving::Output::Busy { link, run } => self.push(link, Frame::Busy(run)),
             serving::Output::Offence { link, what } => {
@@ -554,14 +567,28 @@ impl Exchange {
         }
     }
 
+    /// Whoever has asked for enough to go on with hears later of what else we
+    /// hold: of several blocks at a time, or along with something else.
+    fn tell(&mut self, now: Instant, link: LinkId, have: Have) {
+        let Some(l) = self.links.get_mut(&link) else { return };
+        l.outbox.push(Frame::Have(vec![have]));
+        if self.serving.is_supplied(link) {
+            self.news.entry(link).or_insert(now + NEWS_WAIT);
+        } else {
+            self.talking.insert(link);
+        }
+    }
+
     fn push_all(&mut self, frame: &Frame) {
         self.links.values_mut().for_each(|link| link.outbox.push(frame.clone()));
         self.talking.extend(self.links.keys());
     }
 
     /// Hands over the control frames that connections have room for.
-    fn flush(&mut self) -> Option<Output> {
+    fn flush(&mut self, now: Instant) -> Option<Output> {
+        self.talking.extend(self.news.iter().filter(|(_, at)| now >= **at).map(|(id, _)| *id));
         while let Some(id) = self.talking.pop_first() {
+            self.news.remove(&id);
             let Some(link) = self.links.get_mut(&id) else { continue };
             if link.outbox.is_hopeless() {
                 self.links.remove(&id);

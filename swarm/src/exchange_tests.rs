@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::limits::ASSEMBLY_BYTES;
-use crate::simnet::{Conduct, Net, nobody};
+use crate::simnet::{Conduct, Net, PACKET, PACKET_HEADERS, nobody};
 use crate::testing::{random_bytes, seed};
 
 const MS: Duration = Duration::from_millis(1);
@@ -42,7 +42,8 @@ fn one_to_one_needs_each_byte_once() {
     net.fetch(1, &objects);
     let took = net.run(60 * SECOND, |net| net.all_finished(1..2)).expect("finished");
     let bytes: usize = objects.iter().map(Bytes::len).sum();
-    let bound = Duration::from_secs_f64(bytes as f64 / 1_250_000.0);
+    let on_wire = bytes * (PACKET + PACKET_HEADERS) / PACKET;
+    let bound = Duration::from_secs_f64(on_wire as f64 / 1_250_000.0);
     // Each block crosses an uplink and then a downlink; objects begin in turn.
     assert!(took < bound.mul_f64(1.15), "{took:?} of {bound:?}");
     assert!(net.nodes[0].sent < bytes as u64 * 102 / 100, "{}", net.nodes[0].sent);
@@ -62,10 +63,13 @@ fn the_origin_sends_little_more_than_one_copy() {
         let (ratio, egress) = (took.as_secs_f64() / bound, net.nodes[0].sent as f64 / payload);
         let sent: u64 = net.nodes.iter().map(|node| node.sent).sum();
         let total = sent as f64 / payload / peers as f64;
+        let wire: u64 = net.nodes.iter().map(|node| node.on_wire).sum();
+        let wire = wire as f64 / payload / peers as f64;
         println!(
             "{peers} peers: {ratio:.3} x bound, origin sent {egress:.3} x payload, \
-             all together {total:.3} for each"
+             all together {total:.3} for each, {wire:.3} with headers"
         );
+        assert!(wire < 1.09, "{wire}");
         assert!(ratio < 1.2 && egress < 1.1 && total < 1.1, "{ratio} {egress} {total}");
     }
 }

@@ -34,6 +34,8 @@ use crate::wire::{Frame, Have, Run, Unwant, Want, WantIndex, Whose};
 const AHEAD_OF_ALL: usize = 32;
 /// With so few on their way an uplink will soon have nothing to do.
 const NEARLY_IDLE: usize = 6;
+/// Of an update of so many blocks a peer need not hear at once of each.
+const MANY_BLOCKS: usize = 128;
 /// How far ahead of what is sent reads begin.
 const READ_AHEAD: usize = 32;
 
@@ -395,6 +397,22 @@ impl Serving {
         });
         let reveals = (self.manner == Manner::Origin).then(|| self.revealing.next_deadline());
         stuck.chain(budget).chain(reveals.flatten()).min()
+    }
+
+    /// Whether a peer waits for blocks that it has asked us for, and lacks so
+    /// much that it need not know at once what else it could ask for. The
+    /// origin tells of little, and each of it to one peer alone.
+    #[must_use]
+    pub fn is_supplied(&self, link: LinkId) -> bool {
+        let Some(upload) = self.links.get(&link) else { return false };
+        let mut blocks = upload.wants.values().map(|wanted| wanted.size.blocks() as usize);
+        let mut lacks = 0;
+        self.manner == Manner::Peer
+            && !upload.queue.is_empty()
+            && blocks.any(|more| {
+                lacks += more;
+                lacks >= MANY_BLOCKS
+            })
     }
 
     /// There may be something to reveal to anybody.

@@ -62,6 +62,8 @@ pub(crate) struct Node {
     downlink_free: Instant,
     wake: Option<Instant>,
     pub(crate) sent: u64,
+    /// The same with the headers of packets, if the uplink has a rate.
+    pub(crate) on_wire: u64,
 }
 
 /// One direction of a connection.
@@ -80,8 +82,12 @@ struct Parcel {
     lost: bool,
 }
 
-/// Bytes of small frames that travel together.
-const PACKET: usize = 1_400;
+/// Bytes of small frames that travel together: what a TCP packet holds.
+pub(crate) const PACKET: usize = 1_448;
+/// What a packet has beside them: Ethernet, IP and TCP with its timestamps.
+pub(crate) const PACKET_HEADERS: usize = 66;
+/// What multiplexer and encryption add to what is written at once.
+const ENVELOPE: usize = 30;
 
 /// Bytes that a connection takes ahead of its link.
 const BUFFER: usize = 512 * 1024;
@@ -176,6 +182,7 @@ impl Net {
             downlink_free: self.now,
             wake: None,
             sent: 0,
+            on_wire: 0,
         });
         number
     }
@@ -458,6 +465,8 @@ impl Net {
         });
         sender.sending = batch.map(|(link, frames, _)| (link, frames));
         let Some((link, _, bytes)) = batch else { return };
+        let bytes = bytes + ENVELOPE + PACKET_HEADERS * bytes.div_ceil(PACKET);
+        sender.on_wire += bytes as u64;
         let departs = self.now + Duration::from_secs_f64(bytes as f64 / rate as f64);
         self.schedule(departs, Event::Departed { node, link });
     }
