@@ -234,7 +234,11 @@ impl Daemon {
             Event::Refused { address, why, .. } => debug!("{address}: {why}"),
             Event::Misbehaved { .. } | Event::LetGo { .. } => {}
             // Dropping the reply refuses: an auditor answers nothing.
-            Event::Asked { .. } | Event::Serve { .. } | Event::Withdrawn { .. } => {}
+            Event::Asked { .. }
+            | Event::Serve { .. }
+            | Event::Withdrawn { .. }
+            | Event::Keep { .. }
+            | Event::Recall { .. } => {}
         }
         Ok(())
     }

@@ -65,6 +65,12 @@ impl Assembly {
         Ok(())
     }
 
+    /// Takes the object's block list.
+    pub fn adopt(&mut self, list: BlockList) {
+        debug_assert_eq!((list.id(), list.size()), (self.id, self.size));
+        self.list.get_or_insert(list);
+    }
+
     /// Takes a block if it proves to be the object's.
     pub fn add(&mut self, block: u32, bytes: &[u8], squeezed: bool, from: PublicKey) -> Added {
         let Some(list) = &self.list else { return Added::Unproven };
@@ -79,6 +85,18 @@ impl Assembly {
         self.shrinks |= squeezed;
         *self.from.entry(from).or_default() += bytes.len() as u64;
         Added::Kept
+    }
+
+    /// Takes back a block that was kept since an earlier time, if it proves to
+    /// be the object's; whether it was missing.
+    pub fn restore(&mut self, block: u32, bytes: &[u8]) -> bool {
+        let fits = self.list.as_ref().is_some_and(|list| list.fits(block, bytes));
+        let new = fits && !self.held.contains(block);
+        if new {
+            self.bytes[self.size.range(block)].copy_from_slice(bytes);
+            self.held.insert(block);
+        }
+        new
     }
 
     /// Which object it is.

@@ -8,6 +8,7 @@ use manifest::trust::bundle::Bundle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ask::Topic;
+use crate::parts::Parts;
 use crate::standing::Misbehaviour;
 
 /// The number of an announcement, for the verdict.
@@ -93,6 +94,25 @@ pub enum Event {
         /// Where the bytes go.
         reply: ServeReply,
     },
+    /// Blocks came of an object that is not whole, and should outlive this
+    /// process; only for programs that [`Handle::keep_parts`].
+    ///
+    /// [`Handle::keep_parts`]: crate::handle::Handle::keep_parts
+    Keep {
+        /// The blocks.
+        parts: Parts,
+        /// To be dropped once they are kept, or cannot be.
+        done: KeepReply,
+    },
+    /// What was kept of an object is wanted back.
+    Recall {
+        /// The object.
+        object: ContentId,
+        /// Its length in bytes.
+        len: u64,
+        /// Where the parts go.
+        reply: RecallReply,
+    },
     /// An object that we held could not be read as it should be, and is not
     /// served any more until it is held again.
     Withdrawn {
@@ -135,6 +155,25 @@ impl ServeReply {
     /// is then no longer offered. So it is if the reply is dropped.
     pub fn send(self, bytes: Option<Bytes>) {
         let _ = self.0.send(bytes);
+    }
+}
+
+/// Tells, when it is dropped, that blocks have been kept. Little is handed over
+/// before that.
+#[derive(Debug)]
+pub struct KeepReply(
+    #[expect(dead_code, reason = "its drop is the answer")] pub(crate) oneshot::Sender<()>,
+);
+
+/// Where the parts of an object go that were kept.
+#[derive(Debug)]
+pub struct RecallReply(pub(crate) oneshot::Sender<Option<Parts>>);
+
+impl RecallReply {
+    /// Gives the parts, or nothing if there are none. So it is if the reply is
+    /// dropped.
+    pub fn send(self, parts: Option<Parts>) {
+        let _ = self.0.send(parts);
     }
 }
 

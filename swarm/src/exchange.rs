@@ -1,7 +1,7 @@
 //! Exchanges objects with all peers: downloads and uploads on every link.
 //!
 //! Feed it with `handle`, then call `poll` until it returns `None`. Joins
-//! `transfer`, `serving`, `shelf` and `fetches`, and turns frames into their
+//! `transfer`, `serving`, `shelf`, `fetches` and `keeping`, and turns frames into their
 //! terms and back; it decides nothing that they can decide.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -17,9 +17,11 @@ use crate::block::ObjectSize;
 use crate::blocklist::BlockList;
 use crate::budget::Budget;
 use crate::fetches::{FetchId, Fetches, Report};
-use crate::limits::RELAYED_OBJECT_BYTES;
+use crate::keeping::Keeping;
+use crate::limits::{MAX_ENTRIES_A_FRAME, RELAYED_OBJECT_BYTES};
 use crate::link::LinkId;
 use crate::outbox::Outbox;
+use crate::parts::Parts;
 use crate::serving::{self, Content, Holding, Manner, Serving};
 use crate::shelf::{Lookup, Read, ReadId, Shelf};
 use crate::squeeze::{Payload, Squeezer};
@@ -103,6 +105,18 @@ pub enum Input {
     Hold(Vec<(ContentId, ObjectSize)>),
     /// The program holds objects no more.
     Withdraw(Vec<ContentId>),
+    /// From now on the program keeps parts of objects that are under way, and
+    /// has some of these already.
+    KeepParts(Vec<ContentId>),
+    /// The program has kept what it was last given to keep.
+    Kept,
+    /// The program brings what it keeps of an object.
+    Recalled {
+        /// The object.
+        id: ContentId,
+        /// Its parts; nothing if there are none.
+        parts: Option<Parts>,
+    },
     /// A peer did wrong outside of this machine.
     Offence {
         /// Who.
@@ -124,6 +138,15 @@ pub enum Output {
     },
     /// Have the program read.
     Read(Read),
+    /// Have the program keep blocks of an object that is under way.
+    Keep(Parts),
+    /// Have the program bring what it keeps of an object.
+    Recall {
+        /// The object.
+        id: ContentId,
+        /// Its size.
+        size: ObjectSize,
+    },
     /// An object that a fetch wanted is whole.
     Delivered {
         /// The fetches.
@@ -187,6 +210,8 @@ pub struct Exchange {
     shelf: Shelf,
     fetches: Fetches,
     squeezer: Squeezer,
+    /// Nothing unless the program keeps parts.
+    keeping: Option<Keeping>,
     accounts: HashMap<PublicKey, Account>,
     out: VecDeque<Output>,
 }
@@ -268,6 +293,7 @@ impl Exchange {
             shelf: Shelf::default(),
             fetches: Fetches::default(),
             squeezer: Squeezer::default(),
+            keeping: None,
             accounts: HashMap::new(),
             out: VecDeque::new(),
         }
@@ -318,6 +344,7 @@ impl Exchange {
             Input::Cancel(fetch) => {
                 for id in self.fetches.cancel(fetch) {
                     self.transfer.forget(now, id);
+                    self.keep_no_parts(id);
                 }
             }
             Input::Provide(bytes) => self.provide(now, bytes),
@@ -334,6 +361,12 @@ impl Exchange {
                     }
                 }
             }
+            Input::KeepParts(ids) => {
+                self.keeping.get_or_insert_default();
+                self.transfer.kept_in_parts(ids);
+            }
+            Input::Kept => self.keeping.iter_mut().for_each(Keeping::kept),
+            Input::Recalled { id, parts } => self.transfer.restore(now, id, parts),
             Input::Offence { peer, what } => self.offence(now, peer, what),
         }
     }
@@ -357,6 +390,10 @@ impl Exchange {
             if let Some(read) = self.shelf.poll_read(now) {
                 return Some(Output::Read(read));
             }
+            if let Some((id, blocks)) = self.keeping.as_mut().and_then(|k| k.poll(now)) {
+                self.keep(id, blocks);
+                continue;
+            }
             if let Some((fetch, report)) = self.fetches.poll(now) {
                 return Some(Output::Report { fetch, report });
             }
@@ -373,6 +410,7 @@ impl Exchange {
             self.shelf.next_deadline(),
             self.fetches.next_deadline(),
             self.news.values().min().copied(),
+            self.keeping.as_ref().and_then(Keeping::next_deadline),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -455,6 +493,11 @@ impl Exchange {
             transfer::Output::Cancel { link, run } => self.push(link, Frame::Cancel(run)),
             transfer::Output::Verified { index, id, block, bytes } => {
                 self.fetches.moved(now, id, bytes);
+                if let Some(keeping) = &mut self.keeping
+                    && self.transfer.assembly(id).is_some_and(|a| a.held().blocks() > 1)
+                {
+                    keeping.came(now, id, block);
+                }
                 self.serving.gained(id, &holdings!(self));
                 let have = Have { whose: Whose::Mine, index, first: block, count: 1 };
                 for (id, link) in self.links.iter_mut().filter(|(_, link)| link.origin) {
@@ -462,8 +505,23 @@ impl Exchange {
                     self.talking.insert(*id);
                 }
             }
+            transfer::Output::Restored { index, id, blocks, bytes } => {
+                self.fetches.found(id, bytes);
+                self.serving.gained(id, &holdings!(self));
+                let run = |(first, count)| Have { whose: Whose::Mine, index, first, count };
+                let have: Vec<Have> = blocks.runs().into_iter().map(run).collect();
+                for (id, link) in self.links.iter_mut().filter(|(_, link)| link.origin) {
+                    let frames = have.chunks(MAX_ENTRIES_A_FRAME);
+                    frames.for_each(|some| link.outbox.push(Frame::Have(some.to_vec())));
+                    self.talking.insert(*id);
+                }
+            }
+            transfer::Output::Recall { id, size } => {
+                self.out.push_back(Output::Recall { id, size });
+            }
             transfer::Output::Complete { list, bytes, from } => {
                 let id = list.id();
+                self.keep_no_parts(id);
                 self.shelf.insert(now, list, &bytes);
                 self.serving.gained(id, &holdings!(self));
                 let fetches = self.fetches.complete(now, id);
@@ -471,6 +529,7 @@ impl Exchange {
             }
             transfer::Output::Closed { id, bytes } => {
                 self.fetches.lost(id, bytes);
+                self.keep_no_parts(id);
                 self.serving.lost(id);
             }
             transfer::Output::Offence { link, what: Misbehaviour::Withheld } => {
@@ -514,6 +573,29 @@ impl Exchange {
         } else {
             self.shelf.insert(now, list, &bytes);
             self.serving.gained(id, &holdings!(self));
+        }
+    }
+
+    /// Hands blocks to the program that it should keep.
+    fn keep(&mut self, id: ContentId, blocks: Vec<u32>) {
+        let parts = self.transfer.assembly(id).and_then(|assembly| {
+            let block = |block: u32| Some((block, assembly.block(block)?));
+            let blocks = blocks.into_iter().filter_map(block).collect();
+            let (hashes, len) = (assembly.list()?.hashes().to_vec(), assembly.list()?.size());
+            Some(Parts { id, len: len.bytes().into(), hashes, blocks })
+        });
+        match parts {
+            Some(parts) => {
+                self.transfer.kept_in_parts([id]);
+                self.out.push_back(Output::Keep(parts));
+            }
+            None => self.keeping.iter_mut().for_each(Keeping::kept),
+        }
+    }
+
+    fn keep_no_parts(&mut self, id: ContentId) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.gone(id);
         }
     }
 

@@ -113,6 +113,16 @@ impl Fetches {
         }
     }
 
+    /// Some of an object was there from earlier. No source brought it, so it
+    /// does not count as moving.
+    pub fn found(&mut self, id: ContentId, bytes: u64) {
+        for fetch in self.by_object.get(&id).into_iter().flatten() {
+            if let Some(fetch) = self.fetches.get_mut(fetch) {
+                fetch.done = fetch.done.saturating_add(bytes).min(fetch.total);
+            }
+        }
+    }
+
     /// What was there of an object was thrown away.
     pub fn lost(&mut self, id: ContentId, bytes: u64) {
         for fetch in self.by_object.get(&id).into_iter().flatten() {

@@ -206,6 +206,7 @@ pub(crate) enum Command {
     },
     Cancel(u64),
     Provide(Bytes),
+    KeepParts(Vec<ContentId>),
     SetTrust(WorkgroupTrust, Guide),
     SetChain(Vec<u8>),
     Peers(oneshot::Sender<Vec<PeerInfo>>),
@@ -321,6 +322,18 @@ impl Handle {
             return Err(ObjectError::OtherBytes { expected: id, found });
         }
         Ok(self.command(Command::Provide(bytes)).await?)
+    }
+
+    /// From now on has blocks of objects under way kept by the program, with
+    /// [`Event::Keep`], and asks for them back where they are wanted again; of
+    /// `ids` it has some already.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    ///
+    /// [`Event::Keep`]: crate::event::Event::Keep
+    pub async fn keep_parts(&self, ids: Vec<ContentId>) -> Result<(), Stopped> {
+        self.command(Command::KeepParts(ids)).await
     }
 
     /// Believes other workgroup keys from now on, and leads those back who do

@@ -75,6 +75,24 @@ pub const SHELF_CACHE_AGE: Duration = Duration::from_secs(15);
 /// Bytes of objects under way that are kept in memory, by default.
 pub const ASSEMBLY_BYTES: usize = 48 * 1024 * 1024;
 
+/// How long a verified block waits for others of its object before it goes to
+/// the program to be kept.
+pub const KEEP_AFTER: Duration = Duration::from_millis(200);
+
+/// Blocks that the program is given to keep at a time.
+pub const KEEP_BLOCKS: usize = 16;
+
+/// Times that the program is given something to keep before it has kept what
+/// came first.
+pub const KEEPS_AT_ONCE: usize = 2;
+
+/// Objects that the program is asked at a time to bring parts of.
+pub const RECALLS_AT_ONCE: usize = 4;
+
+/// How long the program may take to bring the parts that it keeps of an
+/// object, before peers are asked for all of it.
+pub const RECALL_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Offences that are remembered, at most.
 pub const MAX_RECORDS: usize = 4_096;
 

@@ -5,7 +5,7 @@
 //! of memory as a whole, so that nothing announced ever has to be refused.
 //! Knows nothing of peers but how many hold each block.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use manifest::content::ContentId;
@@ -13,7 +13,7 @@ use manifest::content::ContentId;
 use crate::assembly::Assembly;
 use crate::block::ObjectSize;
 use crate::blockmap::BlockMap;
-use crate::limits::MAX_WANTS;
+use crate::limits::{MAX_WANTS, RECALL_PATIENCE, RECALLS_AT_ONCE};
 use crate::wire::{Want, WantIndex};
 
 /// An announced object that nobody could continue for so long makes room.
@@ -61,6 +61,11 @@ pub struct Objects {
     /// Nothing for those that are queued.
     by_id: HashMap<ContentId, Option<WantIndex>>,
     queued: VecDeque<(ContentId, ObjectSize)>,
+    /// Those of which the program keeps parts.
+    in_parts: HashSet<ContentId>,
+    /// Announced objects that wait for those parts: not yet asked for, or until
+    /// when they are waited for.
+    recalling: BTreeMap<WantIndex, Option<Instant>>,
     next_index: WantIndex,
     bytes: usize,
     budget: usize,
@@ -76,6 +81,8 @@ impl Objects {
             open: BTreeSet::new(),
             by_id: HashMap::new(),
             queued: VecDeque::new(),
+            in_parts: HashSet::new(),
+            recalling: BTreeMap::new(),
             next_index: 0,
             bytes: 0,
             budget,
@@ -104,6 +111,9 @@ impl Objects {
         self.announced.insert(index, Object { id, size, open: None, moved: now });
         self.by_id.insert(id, Some(index));
         self.bytes = bytes;
+        if self.in_parts.contains(&id) && size.blocks() > 1 {
+            self.recalling.insert(index, None);
+        }
         Some(Want { index, id, size })
     }
 
@@ -153,10 +163,50 @@ impl Objects {
         self.open.iter().filter_map(|index| Some((*index, self.open(*index)?)))
     }
 
-    /// Whether an object is announced and not yet under way.
+    /// Whether an object is announced and not yet under way, and nothing of it
+    /// is about to come from the program.
     #[must_use]
     pub fn waits(&self, index: WantIndex) -> bool {
-        self.announced.get(&index).is_some_and(|object| object.open.is_none())
+        let open = |object: &Object| object.open.is_some() || self.recalling.contains_key(&index);
+        self.announced.get(&index).is_some_and(|object| !open(object))
+    }
+
+    /// Whether the program keeps parts of an object.
+    pub fn set_in_parts(&mut self, id: ContentId, kept: bool) {
+        if kept {
+            self.in_parts.insert(id)
+        } else {
+            self.in_parts.remove(&id)
+        };
+    }
+
+    /// The next object of which the program should bring what it keeps.
+    pub fn recall(&mut self, now: Instant) -> Option<(ContentId, ObjectSize)> {
+        let asked = self.recalling.values().flatten().count();
+        if asked >= RECALLS_AT_ONCE {
+            return None;
+        }
+        let (index, until) = self.recalling.iter_mut().find(|(_, until)| until.is_none())?;
+        *until = Some(now + RECALL_PATIENCE);
+        self.announced.get(index).map(|object| (object.id, object.size))
+    }
+
+    /// The program has brought what it keeps of an object, or nothing.
+    pub fn recalled(&mut self, index: WantIndex) {
+        self.recalling.remove(&index);
+    }
+
+    /// Waits no longer for a program that is late; whether it was.
+    pub fn give_up_recalls(&mut self, now: Instant) -> bool {
+        let before = self.recalling.len();
+        self.recalling.retain(|_, until| until.is_none_or(|until| now < until));
+        self.recalling.len() < before
+    }
+
+    /// When the program will be late.
+    #[must_use]
+    pub fn recall_deadline(&self) -> Option<Instant> {
+        self.recalling.values().flatten().min().copied()
     }
 
     /// Begins an object whose blocks have so many `holders`.
@@ -182,6 +232,7 @@ impl Objects {
         let object = self.announced.remove(&index)?;
         self.by_id.remove(&object.id);
         self.open.remove(&index);
+        self.recalling.remove(&index);
         self.bytes -= object.size.bytes() as usize;
         Some(object)
     }

@@ -20,6 +20,7 @@ use crate::exchange::{Account, Exchange, Input, Options, Output};
 use crate::fetches::{FetchId, Report};
 use crate::limits::ASSEMBLY_BYTES;
 use crate::link::LinkId;
+use crate::parts::Parts;
 use crate::serving::Manner;
 use crate::shelf::Read;
 use crate::squeeze::Payload;
@@ -46,6 +47,9 @@ pub(crate) struct Node {
     pub(crate) exchange: Exchange,
     pub(crate) key: PublicKey,
     pub(crate) disk: HashMap<ContentId, Bytes>,
+    /// Parts of objects that it keeps; nothing if it keeps none.
+    pub(crate) parts: Option<HashMap<ContentId, Parts>>,
+    options: Options,
     pub(crate) finished_at: Option<Instant>,
     pub(crate) given: HashMap<PublicKey, u64>,
     pub(crate) banned: HashSet<PublicKey>,
@@ -97,6 +101,8 @@ enum Event {
     Departed { node: usize, link: LinkId },
     Written { node: usize, link: LinkId, lane: Lane },
     Read { node: usize, read: Read },
+    Kept { node: usize },
+    Recalled { node: usize, id: ContentId },
     Wake { node: usize },
     Do(Box<dyn FnOnce(&mut Net)>),
 }
@@ -170,6 +176,7 @@ impl Net {
             key: own,
             site: 0,
             disk: HashMap::new(),
+            parts: None,
             finished_at: None,
             given: HashMap::new(),
             banned: HashSet::new(),
@@ -183,6 +190,7 @@ impl Net {
             wake: None,
             sent: 0,
             on_wire: 0,
+            options,
         });
         number
     }
@@ -212,6 +220,27 @@ impl Net {
             if self.links.get(&to_node).is_some_and(|(to, _)| *to == node) && other != node {
                 self.cut(to_other, to_node, other, node);
             }
+        }
+    }
+
+    /// Has a node keep parts of objects.
+    pub(crate) fn keep_parts(&mut self, node: usize) {
+        let parts = self.nodes[node].parts.get_or_insert_default();
+        let ids = parts.keys().copied().collect();
+        self.input(node, Input::KeepParts(ids));
+    }
+
+    /// Kills a node and starts it with what is on its disk, alone and wanting
+    /// nothing.
+    pub(crate) fn restart(&mut self, node: usize) {
+        self.kill(node);
+        let again = &mut self.nodes[node];
+        again.exchange = Exchange::new(self.now, &again.options);
+        (again.finished_at, again.wake) = (None, None);
+        let held: Vec<Bytes> = again.disk.values().cloned().collect();
+        self.hold(node, &held);
+        if self.nodes[node].parts.is_some() {
+            self.keep_parts(node);
         }
     }
 
@@ -295,6 +324,12 @@ impl Net {
                     });
                     self.input(node, Input::Read { read: read.read, bytes });
                 }
+                Event::Kept { node } => self.input(node, Input::Kept),
+                Event::Recalled { node, id } => {
+                    let parts = self.nodes[node].parts.as_ref();
+                    let parts = parts.and_then(|parts| parts.get(&id)).cloned();
+                    self.input(node, Input::Recalled { id, parts });
+                }
                 Event::Wake { node } => {
                     if self.nodes[node].wake.is_some_and(|at| at <= self.now) {
                         self.nodes[node].wake = None;
@@ -336,6 +371,19 @@ impl Net {
                     let at = self.now + Duration::from_millis(2);
                     self.schedule(at, Event::Read { node, read });
                 }
+                Output::Keep(parts) => {
+                    let kept = self.nodes[node].parts.as_mut().expect("it keeps parts");
+                    let all = kept
+                        .entry(parts.id)
+                        .or_insert_with(|| Parts { blocks: Vec::new(), ..parts.clone() });
+                    all.blocks.extend(parts.blocks);
+                    let at = self.now + Duration::from_millis(2);
+                    self.schedule(at, Event::Kept { node });
+                }
+                Output::Recall { id, .. } => {
+                    let at = self.now + Duration::from_millis(2);
+                    self.schedule(at, Event::Recalled { node, id });
+                }
                 Output::Delivered { id, bytes, from, .. } => {
                     assert_eq!(ContentId::of(&bytes), id, "only whole and true objects");
                     for (peer, count) in from {
@@ -343,6 +391,7 @@ impl Net {
                     }
                     let size = ObjectSize::new(bytes.len() as u64).unwrap();
                     self.nodes[node].disk.insert(id, bytes);
+                    self.nodes[node].parts.iter_mut().for_each(|parts| _ = parts.remove(&id));
                     self.nodes[node].exchange.handle(self.now, Input::Hold(vec![(id, size)]));
                 }
                 Output::Report { report: Report::Finished, .. } => {

@@ -25,6 +25,7 @@ use crate::flight::{Asked, Flight};
 use crate::limits::MAX_WANTS;
 use crate::link::LinkId;
 use crate::objects::{Object, Objects};
+use crate::parts::Parts;
 use crate::squeeze::{Payload, Squeezer};
 use crate::standing::{Misbehaviour, Standing};
 use crate::wire::{Run, Unwant, Want, WantIndex};
@@ -74,6 +75,24 @@ pub enum Output {
         block: u32,
         /// How long it is.
         bytes: u64,
+    },
+    /// Blocks of an object came back that the program had kept.
+    Restored {
+        /// Our number for the object.
+        index: WantIndex,
+        /// The object.
+        id: ContentId,
+        /// Which blocks.
+        blocks: BlockMap,
+        /// How long they are together.
+        bytes: u64,
+    },
+    /// The program should bring what it keeps of an object.
+    Recall {
+        /// The object.
+        id: ContentId,
+        /// Its size.
+        size: ObjectSize,
     },
     /// An object is whole.
     Complete {
@@ -194,6 +213,45 @@ impl Transfer {
         }
     }
 
+    /// The program keeps parts of these objects.
+    pub fn kept_in_parts(&mut self, ids: impl IntoIterator<Item = ContentId>) {
+        ids.into_iter().for_each(|id| self.objects.set_in_parts(id, true));
+    }
+
+    /// The program brings what it keeps of an object, or nothing. What does
+    /// not prove to be the object's is as good as nothing.
+    pub fn restore(&mut self, now: Instant, id: ContentId, parts: Option<Parts>) {
+        let Some(index) = self.objects.index_of(id) else { return };
+        self.objects.recalled(index);
+        self.hungry.extend(self.links.keys());
+        let Some(size) = self.objects.get(index).map(|object| object.size) else { return };
+        let proven = parts.and_then(|Parts { hashes, blocks, .. }| {
+            Some((BlockList::verify(id, size, hashes).ok()?, blocks))
+        });
+        let Some((list, blocks)) = proven else {
+            self.objects.set_in_parts(id, false);
+            return;
+        };
+        if self.objects.open(index).is_none() {
+            self.begin(index);
+        }
+        let mut restored = BlockMap::new(size.blocks());
+        if let Some(open) = self.objects.open_mut(index) {
+            open.assembly.adopt(list);
+            for (block, bytes) in blocks {
+                if open.assembly.restore(block, &bytes) {
+                    restored.insert(block);
+                }
+            }
+        }
+        restored.iter().for_each(|block| self.cancel(None, index, block));
+        let bytes = restored.iter().map(|block| size.range(block).len() as u64).sum();
+        self.out.push_back(Output::Restored { index, id, blocks: restored, bytes });
+        if self.objects.open(index).is_some_and(|open| open.assembly.held().is_full()) {
+            self.complete(now, index);
+        }
+    }
+
     /// Whether an object is wanted.
     #[must_use]
     pub fn wants(&self, id: ContentId) -> bool {
@@ -211,6 +269,7 @@ impl Transfer {
             return;
         }
         self.objects.unqueue(list.id());
+        self.objects.set_in_parts(list.id(), false);
         if let Some(index) = self.objects.index_of(list.id()) {
             self.remove(now, index, true);
         }
@@ -369,7 +428,7 @@ impl Transfer {
             Added::Kept => {
                 self.standing.was_right(&peer);
                 self.moved = now;
-                self.cancel_others(link, index, block);
+                self.cancel(Some(link), index, block);
                 self.out.push_back(Output::Verified { index, id, block, bytes: len as u64 });
                 if whole {
                     self.complete(now, index);
@@ -406,6 +465,12 @@ impl Transfer {
         if self.spurned.take_if(|at| now >= *at).is_some() {
             self.hungry.extend(self.links.keys());
         }
+        if self.objects.give_up_recalls(now) {
+            self.hungry.extend(self.links.keys());
+        }
+        if let Some((id, size)) = self.objects.recall(now) {
+            return Some(Output::Recall { id, size });
+        }
         if self.recheck.take_if(|at| now >= *at).is_some() {
             self.hungry.append(&mut self.idle);
         }
@@ -428,7 +493,9 @@ impl Transfer {
         let flights = self.links.values().filter_map(|link| link.flight.next_deadline());
         let budget = (!self.hungry.is_empty()).then(|| self.download.waits_until(now)).flatten();
         let room = self.objects.any_queued().then_some(self.room_at);
-        flights.chain(self.recheck).chain(self.spurned).chain(budget).chain(room).min()
+        let recall = self.objects.recall_deadline();
+        let others = self.recheck.into_iter().chain(self.spurned).chain(budget);
+        flights.chain(others).chain(room).chain(recall).min()
     }
 
     /// The blocks held of an object that is under way.
@@ -516,12 +583,13 @@ impl Transfer {
         self.hungry.extend(self.links.keys());
     }
 
-    fn cancel_others(&mut self, but: LinkId, index: WantIndex, block: u32) {
+    /// Nobody `but` one needs to bring a block any more.
+    fn cancel(&mut self, but: Option<LinkId>, index: WantIndex, block: u32) {
         if let Some(open) = self.objects.open_mut(index) {
             open.flying.remove(block);
             open.doubled.remove(block);
         }
-        for (id, link) in self.links.iter_mut().filter(|(id, _)| **id != but) {
+        for (id, link) in self.links.iter_mut().filter(|(id, _)| Some(**id) != but) {
             if link.flight.take_back(index, block) {
                 link.excused += 1;
                 let run = Run { index, first: block, count: 1 };
@@ -534,6 +602,7 @@ impl Transfer {
     fn complete(&mut self, now: Instant, index: WantIndex) {
         if let Some(open) = self.remove(now, index, true).and_then(Object::into_open) {
             let (bytes, list, from) = open.assembly.finish();
+            self.objects.set_in_parts(list.id(), false);
             self.out.push_back(Output::Complete { list, bytes, from });
         }
     }

@@ -256,6 +256,8 @@ impl<T: FnMut(Told)> Seeder<T> {
                 let verdict = if ours { Verdict::Accept } else { Verdict::Ignore };
                 self.handle.verdict(id, verdict).await?;
             }
+            // Nothing is fetched here.
+            Event::Keep { .. } | Event::Recall { .. } => {}
             Event::Withdrawn { object } => {
                 tracing::warn!(%object, "cannot be read and is not served any more");
                 self.held.remove(&object);

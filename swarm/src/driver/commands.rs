@@ -32,6 +32,7 @@ impl Driver {
             }
             Command::Cancel(number) => self.cancel_fetch(FetchId(number)),
             Command::Provide(bytes) => self.exchange.handle(now(), Input::Provide(bytes)),
+            Command::KeepParts(ids) => self.exchange.handle(now(), Input::KeepParts(ids)),
             Command::SetTrust(trust, guide) => {
                 self.gate.set_trust(trust);
                 self.gate.set_guide(guide);

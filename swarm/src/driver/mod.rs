@@ -128,6 +128,8 @@ struct Driver {
     /// Events for which there was no room.
     backlog: VecDeque<Event>,
     reads: FuturesUnordered<BoxFuture<'static, (ReadId, Option<Bytes>)>>,
+    /// Parts that the program keeps or brings.
+    chores: FuturesUnordered<BoxFuture<'static, exchange::Input>>,
     replies: FuturesUnordered<Replying>,
     resolving: FuturesUnordered<BoxFuture<'static, Dial>>,
     fetches: HashMap<FetchId, Outlet>,
@@ -162,6 +164,8 @@ enum Happening {
     /// Every handle is gone.
     Deserted,
     Read(ReadId, Option<Bytes>),
+    /// The program has done what the exchange asked for.
+    Done(exchange::Input),
     Replied(Topic, ResponseChannel<Option<Vec<u8>>>, Option<Vec<u8>>),
     Resolved(Dial),
     Found(Vec<String>),
@@ -223,6 +227,7 @@ impl Driver {
             events,
             backlog: VecDeque::new(),
             reads: FuturesUnordered::new(),
+            chores: FuturesUnordered::new(),
             replies: FuturesUnordered::new(),
             resolving: FuturesUnordered::new(),
             fetches: HashMap::new(),
@@ -283,6 +288,7 @@ impl Driver {
                 Happening::Read(read, bytes) => {
                     self.exchange.handle(now(), exchange::Input::Read { read, bytes });
                 }
+                Happening::Done(input) => self.exchange.handle(now(), input),
                 Happening::Replied(topic, channel, answer) => {
                     // The asker may have gone.
                     let _ = self.swarm.behaviour_mut().topic(topic).send_response(channel, answer);
@@ -351,6 +357,7 @@ impl Driver {
                 command.map_or(Happening::Deserted, Happening::Command)
             }
             Some((read, bytes)) = self.reads.next() => Happening::Read(read, bytes),
+            Some(input) = self.chores.next() => Happening::Done(input),
             Some((topic, channel, answer)) = self.replies.next() => {
                 Happening::Replied(topic, channel, answer)
             }

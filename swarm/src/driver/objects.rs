@@ -6,7 +6,7 @@ use manifest::content::ContentId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::{Driver, now};
-use crate::event::{Event, ServeReply};
+use crate::event::{Event, KeepReply, RecallReply, ServeReply};
 use crate::exchange::{Input, Output};
 use crate::fetches::{FetchId, Report};
 use crate::gate::peer_id;
@@ -60,6 +60,23 @@ impl Driver {
         match output {
             Output::Send { link, frame } => self.swarm.behaviour_mut().pieces.send(link, frame),
             Output::Read(read) => self.read(read),
+            Output::Keep(parts) => {
+                let (done, kept) = oneshot::channel();
+                self.chores.push(Box::pin(async move {
+                    // Dropped or sent: either says that the program is done.
+                    let _ = kept.await;
+                    Input::Kept
+                }));
+                self.tell(Event::Keep { parts, done: KeepReply(done) });
+            }
+            Output::Recall { id, size } => {
+                let (reply, parts) = oneshot::channel();
+                self.chores.push(Box::pin(async move {
+                    Input::Recalled { id, parts: parts.await.ok().flatten() }
+                }));
+                let (len, reply) = (size.bytes().into(), RecallReply(reply));
+                self.tell(Event::Recall { object: id, len, reply });
+            }
             Output::Delivered { fetches, id, bytes, from } => {
                 for fetch in fetches {
                     let (bytes, from) = (bytes.clone(), from.clone());

@@ -112,6 +112,12 @@ impl Transfer {
         }
         self.dice.roll();
         let Some((_, _, index)) = best else { return false };
+        self.begin(index);
+        true
+    }
+
+    /// Makes room for an object's blocks.
+    pub(super) fn begin(&mut self, index: WantIndex) {
         let blocks = self.objects.get(index).map_or(0, |object| object.size.blocks());
         let mut holders = vec![0; blocks as usize];
         for map in self.links.values().filter_map(|link| link.holds.get(&index)) {
@@ -120,7 +126,6 @@ impl Transfer {
         self.objects.begin(index, holders);
         let holders = self.links.iter().filter(|(_, link)| link.holds.contains_key(&index));
         self.hungry.extend(holders.map(|(id, _)| *id));
-        true
     }
 
     /// Blocks that others are asked for and that this peer would bring sooner.

@@ -437,6 +437,8 @@ impl World {
             }
             Output::Report { report: Report::Finished | Report::Stalled { .. }, .. }
             | Output::Withdrawn(_)
+            | Output::Keep(_)
+            | Output::Recall { .. }
             | Output::Report { .. } => {}
             Output::Misbehaved { what, .. } => panic!("an honest member was accused: {what}"),
             Output::Close(_) => panic!("a connection was closed for reading too little"),
