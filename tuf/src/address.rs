@@ -9,12 +9,6 @@ use manifest::trust::quote::encoded;
 
 use crate::limits::ADDRESSES;
 
-/// `base`, ended by a slash.
-#[must_use]
-pub fn base(url: &str) -> String {
-    if url.ends_with('/') { url.to_owned() } else { format!("{url}/") }
-}
-
 /// The addresses beneath a base at which the target file `name` may stand,
 /// the likeliest first; `name` is its path with or without a hash.
 #[must_use]
@@ -75,12 +69,6 @@ mod tests {
     #[test]
     fn a_question_mark_is_first_a_part_of_the_name() {
         assert_eq!(of_target("a?b"), ["a%3Fb", "a?b"]);
-    }
-
-    #[test]
-    fn a_base_ends_in_one_slash() {
-        assert_eq!(base("http://h/x"), "http://h/x/");
-        assert_eq!(base("http://h/x/"), "http://h/x/");
     }
 
     #[test]

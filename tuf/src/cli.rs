@@ -13,9 +13,10 @@ use manifest::time::UnixTime;
 use manifest::trust::limits::ROOT_BYTES;
 use store::disk::read_bounded;
 use store::steps::Steps;
+use web::source::{Options, Source};
 
 use crate::client::{self, Client};
-use crate::http::Source;
+use crate::limits::PATIENCE;
 use crate::metadata::MetadataDir;
 use crate::target::TargetDir;
 
@@ -88,13 +89,18 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
         let dir = MetadataDir::create(&metadata_dir, Steps::free())?;
         return Ok(client::init(&dir, &bytes)?);
     }
-    let metadata = Source::new(&given(cli.metadata_url, "--metadata-url")?)?;
+    let options = Options {
+        user_agent: concat!("updraft-tuf/", env!("CARGO_PKG_VERSION")),
+        patience: PATIENCE,
+        authorities: Vec::new(),
+    };
+    let metadata = Source::new(&given(cli.metadata_url, "--metadata-url")?, &options)?;
     let downloads = match cli.verb {
         Verb::Download => {
             if cli.target_name.is_empty() {
                 return Err("--target-name is needed".into());
             }
-            let source = Source::new(&given(cli.target_base_url, "--target-base-url")?)?;
+            let source = Source::new(&given(cli.target_base_url, "--target-base-url")?, &options)?;
             Some((source, TargetDir::open(&given(cli.target_dir, "--target-dir")?)?))
         }
         Verb::Init { .. } | Verb::Refresh => None,

@@ -10,8 +10,9 @@ use manifest::trust::rules::TrustError;
 use manifest::trust::search::{Found, Search};
 use manifest::trust::trusted::TrustedSet;
 use store::disk::DiskError;
+use web::error::WebError;
+use web::source::Source;
 
-use crate::http::{HttpError, Source};
 use crate::metadata::MetadataDir;
 
 /// A client whose metadata has been refreshed.
@@ -41,7 +42,7 @@ pub enum ClientError {
     Refresh(#[from] RefreshError),
     /// The repository did not answer.
     #[error(transparent)]
-    Http(#[from] HttpError),
+    Web(#[from] WebError),
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),

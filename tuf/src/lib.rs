@@ -7,12 +7,11 @@
 //! - [`cli`] is how it is asked.
 //! - [`client`] drives the machines of `manifest::trust`, which decide.
 //! - [`metadata`] is what is trusted, on disk; [`target`] what was downloaded.
-//! - [`http`] fetches, [`address`] says where from.
+//! - `web` fetches, [`address`] says where from.
 
 pub mod address;
 pub mod cli;
 pub mod client;
-pub mod http;
 pub mod limits;
 pub mod metadata;
 pub mod target;

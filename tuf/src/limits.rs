@@ -3,17 +3,15 @@
 
 use std::time::Duration;
 
-/// How long a repository may take to accept a connection.
-pub const CONNECT: Duration = Duration::from_secs(10);
+use web::body::Patience;
 
-/// How long a repository may send nothing.
-pub const SILENCE: Duration = Duration::from_secs(20);
-
-/// How long a file may take beside its bytes.
-pub const GRACE: Duration = Duration::from_secs(60);
-
-/// Bytes a second below which a repository is given up, once the grace is over.
-pub const SLOWEST: u64 = 4096;
+/// How long a repository may keep a client waiting.
+pub const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(10),
+    silence: Duration::from_secs(20),
+    grace: Duration::from_secs(60),
+    slowest: 4096,
+};
 
 /// How long another process may hold the metadata directory.
 pub const LOCK: Duration = Duration::from_secs(60);

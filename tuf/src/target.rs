@@ -14,9 +14,10 @@ use manifest::trust::targets::Target;
 use store::atomic::{self, Draft};
 use store::disk::{self, DiskError};
 use store::steps::Steps;
+use web::error::WebError;
+use web::source::Source;
 
 use crate::address;
-use crate::http::{HttpError, Source};
 
 /// Who may read a target: whoever the umask lets.
 const MODE: u32 = 0o666;
@@ -55,7 +56,7 @@ pub enum TargetError {
     },
     /// The repository did not answer.
     #[error(transparent)]
-    Http(#[from] HttpError),
+    Web(#[from] WebError),
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -130,7 +131,7 @@ impl TargetDir {
             false => vec![path.to_owned()],
         };
         for address in address::of_targets(names.into_iter()) {
-            let Some(mut body) = source.open(&address, target.length).await? else { continue };
+            let Some(mut body) = source.open(&address, 0, target.length).await? else { continue };
             let mut arrival = arrival(path, target)?;
             let mut draft = Draft::begin(&file, MODE, &Steps::free())?;
             let wrong = |source| TargetError::Mismatch { path: path.to_owned(), source };
