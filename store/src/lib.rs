@@ -11,7 +11,7 @@
 //! - [`slots`], [`stage`], [`installed`]: where releases live, how one comes
 //!   there, and whether it still is what it was.
 //! - [`links`], [`scratch`], [`sums`]: what patches make of what is installed.
-//! - [`objects`], [`trusted`], [`journal`], [`log`]: what an agent holds,
+//! - [`objects`], [`partials`], [`heads`], [`trusted`], [`journal`], [`log`]: what an agent holds,
 //!   believes, remembers and tells.
 
 pub mod atomic;
@@ -19,6 +19,7 @@ mod beneath;
 mod closing;
 pub mod disk;
 pub mod frame;
+pub mod heads;
 pub mod installed;
 pub mod journal;
 pub mod keyfile;
@@ -27,6 +28,7 @@ pub mod links;
 pub mod lock;
 pub mod log;
 pub mod objects;
+pub mod partials;
 pub mod repository;
 pub mod scratch;
 pub mod slots;

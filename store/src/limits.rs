@@ -6,6 +6,12 @@ pub const KEY_FILE_BYTES: u64 = 16 << 10;
 /// Longest object, in bytes: a manifest; pieces and deltas are far shorter.
 pub const OBJECT_BYTES: u64 = 64 << 20;
 
+/// Bytes of a block of an object, the unit in which peers send them.
+pub const BLOCK_BYTES: u64 = 32 << 10;
+
+/// Most files that broke off and are kept.
+pub const HEADS: usize = 64;
+
 /// Longest metadata file in the trusted directory or a repository, in bytes.
 pub const METADATA_BYTES: u64 = 8 << 20;
 

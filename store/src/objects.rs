@@ -93,13 +93,39 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::Mismatch`] if they are another object's.
     pub fn put(&mut self, id: ContentId, bytes: &[u8]) -> Result<(), ObjectError> {
+        self.take(id, bytes, None)
+    }
+
+    /// Keeps `bytes` as object `id`; they lie in the file `draft` already, which
+    /// takes the object's name where it is on the same disk.
+    ///
+    /// # Errors
+    /// [`ObjectError::Mismatch`] if they are another object's.
+    pub fn adopt(&mut self, id: ContentId, bytes: &[u8], draft: &Path) -> Result<(), ObjectError> {
+        self.take(id, bytes, Some(draft))
+    }
+
+    fn take(
+        &mut self,
+        id: ContentId,
+        bytes: &[u8],
+        draft: Option<&Path>,
+    ) -> Result<(), ObjectError> {
         let found = ContentId::of(bytes);
         if found != id {
             return Err(ObjectError::Mismatch { id, found });
         }
         let path = sharded(&self.dir, id);
         disk::create_dirs(path.parent().expect("an object lies in a shard"), 0o700)?;
-        atomic::write_unsynced(&path, bytes, 0o600)?;
+        match draft {
+            Some(draft) if std::fs::rename(draft, &path).is_ok() => {}
+            Some(draft) => {
+                // It lies on another disk, or is gone.
+                atomic::write_unsynced(&path, bytes, 0o600)?;
+                disk::remove_file(draft)?;
+            }
+            None => atomic::write_unsynced(&path, bytes, 0o600)?,
+        }
         self.forget(id);
         self.uses += 1;
         self.held.insert(id, Held { len: bytes.len() as u64, last_use: self.uses });
@@ -221,6 +247,22 @@ mod tests {
         let mut objects = Objects::open(dir.path(), 1000).unwrap();
         assert_eq!(objects.get(id(1)).unwrap().unwrap(), bytes(1));
         assert_eq!(objects.held_bytes(), 100);
+    }
+
+    #[test]
+    fn a_draft_takes_the_objects_name_or_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut objects = Objects::open(&dir.path().join("objects"), 1000).unwrap();
+        let draft = dir.path().join("draft");
+        for there in [true, false] {
+            if there {
+                std::fs::write(&draft, bytes(1)).unwrap();
+            }
+            objects.adopt(id(1), &bytes(1), &draft).unwrap();
+            assert_eq!(objects.get(id(1)).unwrap().unwrap(), bytes(1));
+            assert!(!draft.exists() && objects.held_bytes() == 100);
+        }
+        assert!(objects.adopt(id(2), &bytes(1), &draft).is_err());
     }
 
     #[test]
