@@ -131,6 +131,9 @@ struct Run {
     /// A mirror beside the ticket's; may be given several times
     #[arg(long, value_name = "URL")]
     mirror: Vec<String>,
+    /// Certificates (PEM) that mirrors may be vouched for by, beside this machine's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Do not look for members on the local network
     #[arg(long)]
     no_dns_sd: bool,
@@ -163,6 +166,10 @@ impl Run {
                 listen: list(&self.listen),
                 peers: list(&self.peer),
                 mirrors: list(&self.mirror),
+                ca: self
+                    .ca
+                    .as_ref()
+                    .map(|ca| std::path::absolute(ca).unwrap_or_else(|_| ca.clone())),
                 dns_sd: self.no_dns_sd.then_some(false),
                 relay: self.no_relay.then_some(false),
                 upload_limit: self.upload_limit,

@@ -41,6 +41,9 @@ pub struct WrittenNetwork {
     pub peers: Option<Vec<String>>,
     /// `mirrors`: base URLs to ask beside those of the ticket.
     pub mirrors: Option<Vec<String>>,
+    /// `ca`: a file with certificates of authorities that mirrors may be
+    /// vouched for by.
+    pub ca: Option<PathBuf>,
     /// `dns-sd`: whether members are sought on the local network.
     pub dns_sd: Option<bool>,
     /// `relay`: whether others may be reached through this machine.
@@ -77,6 +80,9 @@ pub struct Config {
     pub peers: Vec<String>,
     /// Mirrors to ask beside those of the ticket.
     pub mirrors: Vec<String>,
+    /// A file with certificates, as PEM, that mirrors may be vouched for by
+    /// beside those that this machine trusts.
+    pub authorities: Option<PathBuf>,
     /// Whether members are sought on the local network.
     pub dns_sd: bool,
     /// Whether others may be reached through this machine, if it can be itself.
@@ -206,6 +212,7 @@ impl Written {
                 listen: network.take("listen")?,
                 peers: network.take("peers")?,
                 mirrors: network.take("mirrors")?,
+                ca: network.take("ca")?,
                 dns_sd: network.take("dns-sd")?,
                 relay: network.take("relay")?,
                 upload_limit: network.take("upload-limit")?,
@@ -231,6 +238,7 @@ impl Written {
                 listen: self.network.listen.or(below.network.listen),
                 peers: self.network.peers.or(below.network.peers),
                 mirrors: self.network.mirrors.or(below.network.mirrors),
+                ca: self.network.ca.or(below.network.ca),
                 dns_sd: self.network.dns_sd.or(below.network.dns_sd),
                 relay: self.network.relay.or(below.network.relay),
                 upload_limit: self.network.upload_limit.or(below.network.upload_limit),
@@ -275,6 +283,9 @@ impl Written {
         if let Some(error) = mirrors.iter().find_map(|mirror| Mirror::new(mirror).err()) {
             return Err(value("network.mirrors", format!("{mirrors:?}"), &error.to_string()));
         }
+        if let Some(ca) = self.network.ca.as_ref().filter(|ca| !ca.is_absolute()) {
+            return Err(value("network.ca", format!("{ca:?}"), "the path is not absolute"));
+        }
         let listen = || vec!["/ip4/0.0.0.0/udp/0/quic-v1".into(), "/ip4/0.0.0.0/tcp/0".into()];
         Ok(Config {
             into,
@@ -284,6 +295,7 @@ impl Written {
             listen: self.network.listen.unwrap_or_else(listen),
             peers: self.network.peers.unwrap_or_default(),
             mirrors,
+            authorities: self.network.ca,
             dns_sd: self.network.dns_sd.unwrap_or(true),
             relay: self.network.relay.unwrap_or(true),
             upload_limit: limit("network.upload-limit", self.network.upload_limit)?,
@@ -359,6 +371,7 @@ mod tests {
             ("[network]\nupload-limit = -1", "network.upload-limit", "-1"),
             ("into = \"/x\"\n[network]\nupload-limit = 0", "network.upload-limit", "0"),
             ("into = \"/x\"\n[network]\nmirrors = [\"ftp://x\"]", "network.mirrors", "ftp://x"),
+            ("into = \"/x\"\n[network]\nca = \"ca.pem\"", "network.ca", "ca.pem"),
             ("into = \"relative\"", "into", "relative"),
             ("into = \"/x\"\n[update]\npoll = -3", "update.poll", "-3"),
             ("into = \"/x\"\n[update]\npoll = 0.0001", "update.poll", "0.0001"),

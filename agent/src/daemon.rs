@@ -12,9 +12,11 @@ use manifest::audit::event::{Event, Traffic};
 use manifest::trust::bundle::Bundle;
 use manifest::trust::role::MetadataVersion;
 use store::disk::DiskError;
+use store::heads::Heads;
 use store::installed::Report;
 use store::lock::{HomeLock, LockError};
 use store::objects::Objects;
+use store::partials::Partials;
 use store::steps::Steps;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -29,7 +31,7 @@ use crate::control::server::{self, Command};
 use crate::home::Home;
 use crate::identity::{Identity, IdentityError};
 use crate::join::host;
-use crate::limits::{COMMANDS, ONCE_PATIENCE};
+use crate::limits::{AUTHORITIES_BYTES, COMMANDS, HEADS_BYTES, ONCE_PATIENCE, PARTIAL_BYTES};
 use crate::mirror::{Mirror, MirrorError};
 use crate::network::Network;
 use crate::network::fetch::cause;
@@ -63,6 +65,13 @@ pub enum DaemonError {
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
+}
+
+/// The certificates that mirrors may show one of, as PEM, beside the machine's.
+fn authorities(config: &Config) -> Result<Vec<u8>, DiskError> {
+    let Some(file) = &config.authorities else { return Ok(Vec::new()) };
+    let missing = || DiskError::new("open", file, std::io::ErrorKind::NotFound);
+    store::disk::read_bounded(file, AUTHORITIES_BYTES)?.ok_or_else(missing)
 }
 
 /// Who asked for a comparison of the installed files; nobody if it is our own.
@@ -143,10 +152,14 @@ impl Daemon {
         }
         let authority = Authority::new(applier);
         let objects = Objects::open(&home.objects(), config.cache_bytes)?;
-        let shelf = Arc::new(Shelf::new(authority.clone(), objects));
+        let partials = Partials::open(&home.partials(), PARTIAL_BYTES)?;
+        let heads = Heads::open(&home.heads(), HEADS_BYTES)?;
+        let shelf = Arc::new(Shelf::new(authority.clone(), objects, partials, heads));
         let swarm = Swarming::start(&home, &config, &identity, (&trust, guide))?;
         let mirrors = config.mirrors.iter().chain(&identity.ticket.mirrors);
-        let mirrors = mirrors.map(|base| Mirror::new(base)).collect::<Result<Vec<_>, _>>()?;
+        let authorities = authorities(&config)?;
+        let mirrors = mirrors.map(|base| Mirror::with(base, &authorities));
+        let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
         let places = (into.clone(), home.dir().to_owned());
         let network =
             Network::new(authority, shelf, swarm.peers(), mirrors, subject.role(), places);

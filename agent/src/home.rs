@@ -90,6 +90,18 @@ impl Home {
         self.dir.join("objects")
     }
 
+    /// Objects that are not whole yet.
+    #[must_use]
+    pub fn partials(&self) -> PathBuf {
+        self.dir.join("partials")
+    }
+
+    /// Beginnings of mirrors' files that broke off.
+    #[must_use]
+    pub fn heads(&self) -> PathBuf {
+        self.dir.join("heads")
+    }
+
     /// What is remembered over a restart.
     #[must_use]
     pub fn state(&self) -> PathBuf {

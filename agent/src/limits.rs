@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use web::body::Patience;
+
 /// Releases that are remembered as bad.
 pub const BAD_RELEASES: usize = 64;
 
@@ -44,6 +46,10 @@ pub const METERED_PEERS: usize = 1024;
 /// Bytes of objects that were served just now and stay in memory.
 pub const SERVED_BYTES: usize = 8 << 20;
 
+/// Bytes of objects under way that outlive a restart: the largest object, and
+/// as much again as is under way at a time.
+pub const PARTIAL_BYTES: u64 = 128 << 20;
+
 /// Threads that make a release's bytes at once.
 pub const ASSEMBLY_THREADS: usize = 4;
 
@@ -62,12 +68,13 @@ pub const PEER_PAUSE: Duration = Duration::from_secs(4);
 /// How long nobody may bring anything before a transfer is given up for now.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Bytes a second that a mirror's answer has to come at, once it has had
-/// [`MIRROR_RUN_UP`] to get going.
-pub const MIRROR_PACE: u64 = 4096;
-
-/// How long a mirror may be slow at first.
-pub const MIRROR_RUN_UP: Duration = Duration::from_secs(5);
+/// How long a mirror may keep us waiting.
+pub const MIRROR_PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(10),
+    silence: Duration::from_secs(20),
+    grace: Duration::from_secs(5),
+    slowest: 4096,
+};
 
 /// How long it may be so where no member is connected.
 pub const LONELY: Duration = Duration::from_secs(5);
@@ -76,7 +83,41 @@ pub const LONELY: Duration = Duration::from_secs(5);
 pub const ONCE_PATIENCE: Duration = Duration::from_secs(12);
 
 /// Objects that are fetched from mirrors at once.
-pub const MIRROR_JOBS: usize = 4;
+pub const MIRROR_JOBS: usize = 8;
+
+/// Of these, objects that are fetched from one mirror.
+pub const MIRROR_JOBS_EACH: usize = 4;
+
+/// How long a mirror may stand still before another one is asked instead.
+pub const MIRROR_STALL: Duration = Duration::from_secs(4);
+
+/// How long a mirror may be far slower than another one before that one is
+/// asked instead.
+pub const MIRROR_LAG: Duration = Duration::from_secs(3);
+
+/// How long a mirror that failed is left alone; it doubles with each failure.
+pub const MIRROR_FIRST_REST: Duration = Duration::from_secs(1);
+
+/// The longest that a mirror is left alone.
+pub const MIRROR_LAST_REST: Duration = Duration::from_secs(600);
+
+/// Where no other is left, a mirror is left alone no longer than this.
+pub const MIRROR_WAIT: Duration = Duration::from_secs(4);
+
+/// New bytes of an object with which an answer that broke off was no failure.
+pub const WORTH_A_TRY: u64 = 32 << 10;
+
+/// Bytes of a mirror's answer that may be lost with the process.
+pub const HEAD_BYTES: usize = 64 << 10;
+
+/// Bytes of answers that broke off and outlive a restart.
+pub const HEADS_BYTES: u64 = 128 << 20;
+
+/// Bytes of a file with certificates of authorities.
+pub const AUTHORITIES_BYTES: u64 = 1 << 20;
+
+/// News of answers that wait for the transfer.
+pub const MIRROR_NEWS: usize = 64;
 
 /// How often each mirror is asked for an object.
 pub const MIRROR_TRIES: usize = 2;

@@ -13,3 +13,4 @@ pub mod sample;
 pub mod scale;
 pub mod scene;
 pub mod watch;
+pub mod webserver;

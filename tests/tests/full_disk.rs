@@ -94,6 +94,24 @@ fn a_disk_that_fills_up_while_staging_harms_nothing() {
     scene.agent(&["audit", "verify"]).well();
 }
 
+#[test]
+fn blocks_that_find_no_room_are_only_told_of() {
+    let mut scene = Scene::new(env!("CARGO_BIN_EXE_updraft-demo"), 1);
+    scene.release(1, Health::Good);
+    let _seeder = scene.cast.seed(None).unwrap();
+    scene.join(&scene.ticket()).well();
+    // Room for two blocks of objects that are not whole.
+    let Some(_disk) = Disk::mount(&scene.cast.machines[0].home.join("partials"), "size=64k") else {
+        return;
+    };
+    scene.cast.start_with(0, &["--download-limit", "2000000"]).unwrap();
+    scene.wait_for_version("1.0");
+    scene.assert_runs(1);
+    let said = fs::read_to_string(scene.path("machine-1.log")).unwrap();
+    assert!(said.contains("would not outlive a restart"), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+}
+
 /// Every file below `dir`.
 fn walk(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -3,8 +3,8 @@
 //! Promises that every object that is kept hashes to its id, and that one
 //! source that lies, lags or leaves costs time and nothing else.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,14 +12,17 @@ use manifest::content::ContentId;
 use manifest::release::plan::Wanted;
 use store::disk::DiskError;
 use store::objects::ObjectError;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::limits::{MIRROR_JOBS, MIRROR_TRIES, REASONS};
+use crate::limits::{MIRROR_NEWS, REASONS};
 use crate::mirror::MirrorError;
 use crate::network::Network;
+use crate::network::errand::{Errand, Moved, fault};
 use crate::network::fallback::Fallback;
 use crate::network::peers::{Arrival, Arrivals, NoRoute};
 use crate::network::progress::Progress;
+use crate::network::roster::{End, Job, Output, Roster};
 
 /// What keeps objects from being had.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +49,8 @@ fn told(reasons: &[String]) -> String {
     if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
 }
 
-/// What a mirror, by its place in the list, answered to one question.
-type Answer = (Wanted, usize, Result<(Vec<u8>, u64), MirrorError>);
+/// What a mirror answered to one question.
+type Answer = (Job, ContentId, Result<Vec<u8>, MirrorError>);
 
 /// A transfer under way.
 struct Transfer<'a> {
@@ -56,12 +59,11 @@ struct Transfer<'a> {
     missing: HashMap<ContentId, u64>,
     arrivals: Box<dyn Arrivals>,
     fallback: Fallback,
-    /// Objects to ask mirrors for, and how often each was asked for.
-    queue: VecDeque<(Wanted, usize)>,
-    asked: HashMap<ContentId, usize>,
-    /// Mirrors that were not worth waiting for; asked when no other is left.
-    tiresome: HashSet<usize>,
+    roster: Roster,
     jobs: JoinSet<Answer>,
+    /// Dropping one stops the question.
+    stops: HashMap<Job, oneshot::Sender<()>>,
+    news: (mpsc::Sender<Moved>, mpsc::Receiver<Moved>),
     reasons: VecDeque<String>,
 }
 
@@ -107,13 +109,15 @@ impl Network {
             missing: missing.iter().map(|wanted| (wanted.id, wanted.len)).collect(),
             arrivals: self.peers.fetch(missing.clone()),
             fallback: self.fallback(),
-            queue: missing.into_iter().map(|wanted| (wanted, 0)).collect(),
-            asked: HashMap::new(),
-            tiresome: HashSet::new(),
+            roster: Roster::new(self.mirrors.len(), lock(&self.standings).clone(), &missing),
             jobs: JoinSet::new(),
+            stops: HashMap::new(),
+            news: mpsc::channel(MIRROR_NEWS),
             reasons: VecDeque::new(),
         };
-        transfer.run(wanted.len()).await
+        let fetched = transfer.run(wanted.len()).await;
+        *lock(&self.standings) = transfer.roster.standings();
+        fetched
     }
 
     fn fallback(&self) -> Fallback {
@@ -129,16 +133,16 @@ impl Transfer<'_> {
     async fn run(&mut self, wanted: usize) -> Result<(), FetchError> {
         while !self.missing.is_empty() {
             let now = Instant::now();
-            if self.fallback.lets_mirrors(now) {
-                self.ask_mirrors();
+            self.ask_mirrors(now);
+            if !self.roster.is_asking() {
+                let alone = self.network.peers.connected().is_empty();
+                if self.fallback.is_hopeless(now, alone) {
+                    return Err(self.failure(wanted));
+                }
             }
-            let asking = !self.jobs.is_empty() || !self.queue.is_empty();
-            let mirrors = asking && !self.network.mirrors.is_empty();
-            let alone = self.network.peers.connected().is_empty();
-            if !mirrors && self.fallback.is_hopeless(now, alone) {
-                return Err(self.failure(wanted));
-            }
-            let deadline = self.fallback.next_deadline(now);
+            let deadlines =
+                [Some(self.fallback.next_deadline(now)), self.roster.next_deadline(now)];
+            let deadline = deadlines.into_iter().flatten().min().expect("there is always one");
             tokio::select! {
                 arrival = self.arrivals.next(), if !self.fallback.are_peers_over() => match arrival {
                     Some(Arrival::Object { id, bytes, from }) => {
@@ -153,6 +157,7 @@ impl Transfer<'_> {
                     Some(Arrival::Stalled) => self.fallback.peers_stalled(),
                     None => self.fallback.peers_are_over(),
                 },
+                Some(moved) = self.news.1.recv() => self.moved(moved),
                 Some(answer) = self.jobs.join_next() => {
                     self.answered(answer.expect("asking a mirror does not panic")).await?;
                 }
@@ -162,46 +167,59 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// Keeps mirrors busy with objects that are still missing.
-    fn ask_mirrors(&mut self) {
-        let mirrors = &self.network.mirrors;
-        while self.jobs.len() < MIRROR_JOBS && !mirrors.is_empty() {
-            let Some((wanted, tries)) = self.queue.pop_front() else { break };
-            if !self.missing.contains_key(&wanted.id) {
-                continue;
+    /// Does what the roster says.
+    fn ask_mirrors(&mut self, now: Instant) {
+        let lets = self.fallback.lets_mirrors(now);
+        while let Some(output) = match lets {
+            true => self.roster.poll(now),
+            false => self.roster.poll_stops(now),
+        } {
+            match output {
+                Output::Stop(job) => drop(self.stops.remove(&job)),
+                Output::Ask { job, place, wanted } => {
+                    let (sender, stop) = oneshot::channel();
+                    self.stops.insert(job, sender);
+                    let mirror = self.network.mirrors[place].clone();
+                    let (shelf, news) = (Arc::clone(&self.network.shelf), self.news.0.clone());
+                    let errand = Errand { job, mirror, wanted, shelf, news, stop };
+                    self.jobs.spawn(async move { (job, wanted.id, errand.run().await) });
+                }
             }
-            self.asked.insert(wanted.id, tries + 1);
-            // Objects begin at different mirrors, and go on to the next.
-            let first = usize::from(wanted.id.as_bytes()[0]);
-            let good = (0..mirrors.len()).filter(|place| !self.tiresome.contains(place));
-            let good: Vec<usize> = good.collect();
-            let place = match good.len() {
-                0 => (first + tries) % mirrors.len(),
-                some => good[(first + tries) % some],
-            };
-            let mirror = mirrors[place].clone();
-            self.jobs.spawn(async move { (wanted, place, mirror.object(wanted).await) });
         }
     }
 
-    async fn answered(&mut self, (wanted, place, answer): Answer) -> Result<(), FetchError> {
+    fn moved(&mut self, Moved { job, bytes, reached }: Moved) {
+        let now = Instant::now();
+        self.network.meter.add_mirror(bytes);
+        if self.roster.moved(now, job, bytes, reached) {
+            self.fallback.mirror_brought(now);
+        }
+    }
+
+    async fn answered(&mut self, (job, id, answer): Answer) -> Result<(), FetchError> {
+        // What it told before it ended comes first.
+        while let Ok(moved) = self.news.1.try_recv() {
+            self.moved(moved);
+        }
+        self.stops.remove(&job);
+        let now = Instant::now();
         match answer {
-            Ok((bytes, wire)) => {
-                self.network.meter.add_mirror(wire);
-                self.fallback.mirror_brought(Instant::now());
+            Ok(bytes) => {
+                self.roster.ended(now, job, End::Whole);
+                self.fallback.mirror_brought(now);
                 let bytes = Bytes::from(bytes);
-                self.arrivals.provide(wanted.id, bytes.clone());
-                self.keep(wanted.id, bytes).await
+                self.arrivals.provide(id, bytes.clone());
+                self.keep(id, bytes).await
             }
             Err(error) => {
-                self.tell(cause(&error));
-                if matches!(error, MirrorError::TooSlow { .. } | MirrorError::Fetch { .. }) {
-                    self.tiresome.insert(place);
-                }
-                let tries = self.asked.get(&wanted.id).copied().unwrap_or(0);
-                if tries < self.network.mirrors.len() * MIRROR_TRIES {
-                    self.queue.push_back((wanted, tries));
-                }
+                let end = match fault(&error) {
+                    None => End::Stopped,
+                    Some(fault) => {
+                        self.tell(cause(&error));
+                        End::Failed(fault)
+                    }
+                };
+                self.roster.ended(now, job, end);
                 Ok(())
             }
         }
@@ -216,6 +234,7 @@ impl Transfer<'_> {
         match kept.expect("keeping an object does not panic") {
             Ok(()) => {
                 self.missing.remove(&id);
+                self.roster.arrived(id);
                 self.progress.arrived(id);
                 self.network.peers.hold_more(vec![(id, len)]).await;
                 Ok(())
@@ -245,6 +264,10 @@ impl Transfer<'_> {
         let (missing, reasons) = (self.missing.len(), self.reasons.iter().cloned().collect());
         FetchError::Unavailable { missing, wanted, reasons }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An error with its causes, on one line.

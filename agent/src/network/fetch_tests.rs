@@ -9,11 +9,14 @@ use manifest::content::ContentId;
 use manifest::key::PublicKey;
 use manifest::release::plan::Wanted;
 use manifest::trust::bundle::Bundle;
+use store::heads::Heads;
 use store::objects::Objects;
+use store::partials::{Partials, Parts};
 
 use crate::applier::authority::Authority;
 use crate::applier::metadata::Taken;
 use crate::clock;
+use crate::limits::{HEADS_BYTES, PARTIAL_BYTES};
 use crate::mirror::Mirror;
 use crate::network::Network;
 use crate::network::fetch::FetchError;
@@ -102,7 +105,9 @@ fn network(
     let (applier, role) = (machine.open(), Vendor::subject().role());
     let authority = Authority::new(applier);
     let objects = Objects::open(&home.objects(), 1 << 30).unwrap();
-    let shelf = Arc::new(Shelf::new(authority.clone(), objects));
+    let partials = Partials::open(&home.partials(), PARTIAL_BYTES).unwrap();
+    let heads = Heads::open(&home.heads(), HEADS_BYTES).unwrap();
+    let shelf = Arc::new(Shelf::new(authority.clone(), objects, partials, heads));
     let mirrors = mirrors.iter().map(|mirror| Mirror::new(mirror).unwrap()).collect();
     let places = (into, home.dir().to_owned());
     (machine.dir, Network::new(authority, shelf, peers, mirrors, role, places))
@@ -233,4 +238,34 @@ async fn a_shelf_hands_out_only_what_hashes_to_its_name() {
     let shelf = Arc::clone(&network.shelf);
     let unknown = tokio::task::spawn_blocking(move || shelf.find(wanted(2).id)).await.unwrap();
     assert_eq!(unknown, crate::network::shelf::Found::Unknown);
+}
+
+#[tokio::test]
+async fn parts_go_when_their_object_is_whole_or_needed_no_more() {
+    let vendor = Vendor::new();
+    let (dir, network) = network(&vendor, Arc::new(NoPeers), &[]);
+    let shelf = &network.shelf;
+    let blocks = |n: u8| {
+        let (first, rest) = (object(n)[..32 << 10].to_vec(), object(n)[32 << 10..].to_vec());
+        vec![(0, Bytes::from(first)), (1, Bytes::from(rest))]
+    };
+    let part = |n: u8, block: usize| Parts {
+        id: wanted(n).id,
+        len: 50_000,
+        hashes: vec![[n; 32]; 2],
+        blocks: vec![blocks(n)[block].clone()],
+    };
+    shelf.keep(&part(1, 0));
+    shelf.keep(&part(2, 1));
+    assert_eq!(shelf.in_parts().len(), 2);
+    assert_eq!(shelf.recall(wanted(2).id, 50_000), Some(part(2, 1)));
+    shelf.put(wanted(1).id, &object(1)).unwrap();
+    assert_eq!(shelf.object(wanted(1).id).unwrap().unwrap(), object(1));
+    // A block that was still on its way to the disk leaves nothing behind.
+    shelf.keep(&part(1, 1));
+    assert_eq!(shelf.in_parts(), [wanted(2).id]);
+    shelf.need([wanted(3).id]).unwrap();
+    assert_eq!(shelf.in_parts(), []);
+    drop(network);
+    drop(dir);
 }

@@ -6,6 +6,8 @@
 
 pub mod account;
 pub mod assemble;
+pub mod draft;
+mod errand;
 pub mod fallback;
 pub mod fetch;
 #[cfg(test)]
@@ -15,6 +17,7 @@ pub mod peers;
 pub mod prepare;
 pub mod progress;
 pub mod refresh;
+pub mod roster;
 pub mod shelf;
 mod way;
 
@@ -31,6 +34,7 @@ use crate::mirror::Mirror;
 use crate::network::meter::Meter;
 use crate::network::peers::Peers;
 use crate::network::progress::Progress;
+use crate::network::roster::Standings;
 use crate::network::shelf::Shelf;
 
 /// The network side of one installation, shared by its tasks.
@@ -39,6 +43,8 @@ pub struct Network {
     pub authority: Authority,
     /// What can be served.
     pub shelf: Arc<Shelf>,
+    /// What is remembered of mirrors, in the order of `mirrors`.
+    standings: Mutex<Standings>,
     /// The members that are met.
     pub peers: Arc<dyn Peers>,
     /// The mirrors that are known.
@@ -71,11 +77,12 @@ impl Network {
         role: RoleName,
         (into, home): (PathBuf, PathBuf),
     ) -> Self {
-        let (meter, progress, distrusted) = Default::default();
+        let (meter, progress, distrusted, standings) = Default::default();
         let began = Instant::now();
         Self {
             authority,
             shelf,
+            standings,
             peers,
             mirrors,
             meter,

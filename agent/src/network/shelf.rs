@@ -4,22 +4,31 @@
 //! Promises that whatever is handed out hashes to its id at that moment. What
 //! does not is withdrawn, and the damage told once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use manifest::content::ContentId;
+use manifest::release::plan::Wanted;
 use store::disk::DiskError;
+use store::heads::{Form, Head, Heads};
 use store::installed::Installed;
 use store::objects::{ObjectError, Objects};
+use store::partials::{Partials, Parts};
 
 use crate::applier::authority::Authority;
 use crate::limits::SERVED_BYTES;
+use crate::mirror::longest;
+use crate::network::fetch::cause;
 
 /// Everything that can be served; shared by whoever fetches and serves.
 pub struct Shelf {
     authority: Authority,
     objects: Mutex<Objects>,
+    /// Locked before `objects` where both are.
+    partials: Mutex<Partials>,
+    /// As `partials`.
+    heads: Mutex<Heads>,
     installed: Mutex<Option<Pieces>>,
     recent: Mutex<Recent>,
 }
@@ -49,11 +58,20 @@ pub enum Found {
 }
 
 impl Shelf {
-    /// A shelf over `objects` and what `authority` has installed.
+    /// A shelf over `objects`, those that are not whole yet, and what
+    /// `authority` has installed.
     #[must_use]
-    pub fn new(authority: Authority, objects: Objects) -> Self {
-        let objects = Mutex::new(objects);
-        Self { authority, objects, installed: Mutex::default(), recent: Mutex::default() }
+    pub fn new(authority: Authority, objects: Objects, partials: Partials, heads: Heads) -> Self {
+        let (objects, partials) = (Mutex::new(objects), Mutex::new(partials));
+        let heads = Mutex::new(heads);
+        Self {
+            authority,
+            objects,
+            partials,
+            heads,
+            installed: Mutex::default(),
+            recent: Mutex::default(),
+        }
     }
 
     /// From now on the pieces of `installed` are served, and no others.
@@ -146,11 +164,82 @@ impl Shelf {
     /// # Errors
     /// [`ObjectError`].
     pub fn put(&self, id: ContentId, bytes: &[u8]) -> Result<(), ObjectError> {
-        lock(&self.objects).put(id, bytes)
+        let mut partials = lock(&self.partials);
+        let draft = partials.finish(id, bytes)?;
+        let mut heads = lock(&self.heads);
+        heads.remove(id)?;
+        let mut objects = lock(&self.objects);
+        drop((partials, heads));
+        match draft {
+            // A draft that does not get its name has none.
+            Some(draft) => objects
+                .adopt(id, bytes, &draft)
+                .inspect_err(|_| drop(store::disk::remove_file(&draft))),
+            None => objects.put(id, bytes),
+        }
     }
 
-    /// From now on exactly these stay whatever the quota says; gives those
-    /// that were removed.
+    /// Keeps blocks of an object that is not whole yet; waits for the disk.
+    /// That it cannot be done costs what a restart would have to fetch again,
+    /// and nothing else, so it is only told.
+    pub fn keep(&self, parts: &Parts) {
+        let mut partials = lock(&self.partials);
+        // It may have become whole meanwhile.
+        if self.has_object(parts.id) {
+            return;
+        }
+        if let Err(error) = partials.keep(parts) {
+            tracing::warn!(error = %cause(&error), "blocks would not outlive a restart");
+        }
+    }
+
+    /// What is kept of an object that is not whole yet; waits for the disk.
+    pub fn recall(&self, id: ContentId, len: u64) -> Option<Parts> {
+        let recalled = lock(&self.partials).recall(id, len);
+        recalled.unwrap_or_else(|error| {
+            tracing::warn!(error = %cause(&error), "blocks of an object cannot be read");
+            None
+        })
+    }
+
+    /// The beginning of a mirror's file of an object, as far as it came; waits
+    /// for the disk.
+    pub fn head(&self, wanted: Wanted) -> Option<Head> {
+        let head = lock(&self.heads).get(wanted.id, |form| longest(form, wanted.len));
+        head.unwrap_or_else(|error| {
+            tracing::warn!(error = %cause(&error), "what a mirror began cannot be read");
+            None
+        })
+    }
+
+    /// Keeps bytes of a mirror's file from `offset` on, before which all are
+    /// kept; waits for the disk. Failing to is only told, as for blocks.
+    pub fn keep_head(&self, id: ContentId, form: Form, offset: u64, bytes: &[u8]) {
+        let mut heads = lock(&self.heads);
+        // It may have become whole meanwhile.
+        if self.has_object(id) {
+            return;
+        }
+        if let Err(error) = heads.put(id, form, offset, bytes) {
+            tracing::warn!(error = %cause(&error), "what a mirror sent would not outlive a restart");
+        }
+    }
+
+    /// Throws away the beginning of a mirror's file that is not the object's.
+    pub fn drop_head(&self, id: ContentId) {
+        if let Err(error) = lock(&self.heads).remove(id) {
+            tracing::warn!(error = %cause(&error), "what a mirror began cannot be removed");
+        }
+    }
+
+    /// The objects of which some blocks are kept.
+    #[must_use]
+    pub fn in_parts(&self) -> Vec<ContentId> {
+        lock(&self.partials).ids().collect()
+    }
+
+    /// From now on exactly these stay whatever the quota says, and of no other
+    /// object blocks are kept; gives those that were removed.
     ///
     /// # Errors
     /// [`DiskError`].
@@ -158,6 +247,9 @@ impl Shelf {
         &self,
         needed: impl IntoIterator<Item = ContentId>,
     ) -> Result<Vec<ContentId>, DiskError> {
+        let needed: HashSet<ContentId> = needed.into_iter().collect();
+        lock(&self.partials).retain(|id| needed.contains(&id))?;
+        lock(&self.heads).retain(|id| needed.contains(&id))?;
         lock(&self.objects).need(needed)
     }
 

@@ -19,8 +19,9 @@ use manifest::key::PublicKey;
 use manifest::trust::exchange::Announcement;
 use swarm::ask::Topic;
 use swarm::blotter::Blotter;
-use swarm::event::{AnnouncementId, Event, Events, Reply, ServeReply};
+use swarm::event::{AnnouncementId, Event, Events, KeepReply, RecallReply, Reply, ServeReply};
 use swarm::handle::{Handle, Verdict};
+use swarm::parts::Parts;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::applier::metadata::Taken;
@@ -81,6 +82,8 @@ impl Answers {
 
     /// Answers until the swarm stops.
     pub async fn run(mut self, mut events: Events) {
+        // That the swarm has stopped is seen below.
+        let _ = self.handle.keep_parts(self.network.shelf.in_parts()).await;
         while let Some(event) = events.next().await {
             if let Some(line) = self.blotter.line(Instant::now(), &event) {
                 tracing::warn!("{line}");
@@ -105,6 +108,8 @@ impl Answers {
                 Event::Serve { object, offset, len, reply } => {
                     self.serve(object, offset, len, reply).await;
                 }
+                Event::Keep { parts, done } => self.keep(parts, done),
+                Event::Recall { object, len, reply } => self.recall(object, len, reply),
                 Event::Withdrawn { object } => self.members.withdrawn(&object),
                 Event::Guided { files } => tell(&self.news, News::Guided(files)),
                 Event::Misbehaved { peer, why, banned: true, .. } => {
@@ -198,6 +203,31 @@ impl Answers {
             };
             reply.send(bytes);
             drop(permit);
+        });
+    }
+
+    /// Keeps blocks of an object that is not whole yet. There are never more
+    /// than a few of these at a time.
+    fn keep(&self, parts: Parts, done: KeepReply) {
+        let shelf = Arc::clone(&self.network.shelf);
+        tokio::task::spawn_blocking(move || {
+            let Parts { id, len, hashes, blocks } = parts;
+            shelf.keep(&store::partials::Parts { id, len, hashes, blocks });
+            drop(done);
+        });
+    }
+
+    /// Brings back what was kept of an object.
+    fn recall(&self, id: ContentId, len: u64, reply: RecallReply) {
+        let shelf = Arc::clone(&self.network.shelf);
+        tokio::task::spawn_blocking(move || {
+            let kept = shelf.recall(id, len);
+            reply.send(kept.map(|store::partials::Parts { id, len, hashes, blocks }| Parts {
+                id,
+                len,
+                hashes,
+                blocks,
+            }));
         });
     }
 
