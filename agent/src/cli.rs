@@ -7,12 +7,16 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use manifest::key::PublicKey;
 use manifest::name::{ChannelName, Platform};
 use serde::Serialize;
+use store::apart::{self, Apart};
+use store::limits::PATIENCE_FOLLOWING;
+use store::relaunch::Relaunch;
 
 use crate::clock;
 use crate::config::{Config, ConfigError, Written, WrittenNetwork, WrittenUpdate};
@@ -77,6 +81,8 @@ enum Verb {
     },
     /// Tell why the installation is as it is, and what its last plan came to
     Explain,
+    #[command(name = apart::SUBCOMMAND, hide = true)]
+    TakeStreamsApart { patience_ms: u64 },
 }
 
 #[derive(Debug, Subcommand)]
@@ -187,6 +193,8 @@ const QUIET: &str = "warn,libp2p_gossipsub=error";
 
 /// Runs the agent with `args`, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let relaunch = Relaunch::of(args.get(1..).unwrap_or_default());
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -197,7 +205,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     tell_on_stderr(&cli.log);
-    match act(&cli) {
+    match act(&cli, relaunch) {
         Ok(code) => code,
         Err(failure) => {
             failure.print(cli.json);
@@ -218,7 +226,11 @@ fn tell_on_stderr(filter: &str) {
         .try_init();
 }
 
-fn act(cli: &Cli) -> Result<ExitCode, Failure> {
+fn act(cli: &Cli, relaunch: Option<Relaunch>) -> Result<ExitCode, Failure> {
+    if let Verb::TakeStreamsApart { patience_ms } = cli.command {
+        let served = apart::serve(patience_ms).map_err(|error| Failure::failed(error.to_string()));
+        return served.map(|()| ExitCode::SUCCESS);
+    }
     let home = cli.home.as_deref().map_or_else(Home::of_user, Home::at);
     if let Verb::Join(options) = &cli.command {
         return act_join(cli, &home, options);
@@ -233,7 +245,7 @@ fn act(cli: &Cli) -> Result<ExitCode, Failure> {
     let decide =
         |written: Written| -> Result<Config, ConfigError> { written.decide(&home.config()) };
     if let Verb::Run(run) = &cli.command {
-        return act_run(home.clone(), decide(run.written().or(written))?, run.once);
+        return act_run(home.clone(), decide(run.written().or(written))?, run.once, relaunch);
     }
     let config = decide(written)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -251,7 +263,7 @@ fn act(cli: &Cli) -> Result<ExitCode, Failure> {
             Verb::Verify => asker.verify().await,
             Verb::Rollback => asker.roll_back().await,
             Verb::Explain => asker.explain().await,
-            Verb::Join(_) | Verb::Run(_) | Verb::Audit { .. } => {
+            Verb::Join(_) | Verb::Run(_) | Verb::Audit { .. } | Verb::TakeStreamsApart { .. } => {
                 unreachable!("these were done before")
             }
         }
@@ -308,14 +320,20 @@ fn act_join(cli: &Cli, home: &Home, options: &Join) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-fn act_run(home: Home, config: Config, once: bool) -> Result<ExitCode, Failure> {
+fn act_run(
+    home: Home,
+    config: Config,
+    once: bool,
+    relaunch: Option<Relaunch>,
+) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    let codec = Arc::new(Apart::new(relaunch, PATIENCE_FOLLOWING));
     let ended: Result<Option<String>, Failure> = runtime.block_on(async {
-        let daemon = daemon::Daemon::start(home, config, once).await?;
+        let daemon = daemon::Daemon::start(home, config, codec, once).await?;
         Ok(daemon.run(stopped()).await?)
     });
     // A file that is being copied does not hold up the end: what is half done

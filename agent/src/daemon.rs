@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use container::Codec;
 use manifest::admission::guide::statement_in;
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::audit::entry::Actor;
@@ -109,11 +110,17 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Builds the agent of `home`; with `once` it ends when it first rests.
+    /// Builds the agent of `home`, where `codec` makes the streams of what
+    /// patches opened; with `once` it ends when it first rests.
     ///
     /// # Errors
     /// [`DaemonError`] naming what cannot be used.
-    pub async fn start(home: Home, config: Config, once: bool) -> Result<Self, DaemonError> {
+    pub async fn start(
+        home: Home,
+        config: Config,
+        codec: Arc<dyn Codec>,
+        once: bool,
+    ) -> Result<Self, DaemonError> {
         let mut identity = Identity::open(&home)?;
         let lock = HomeLock::take(&home.lock())?;
         let subject = Subject {
@@ -162,7 +169,7 @@ impl Daemon {
         let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
         let places = (into.clone(), home.dir().to_owned());
         let network =
-            Network::new(authority, shelf, swarm.peers(), mirrors, subject.role(), places);
+            Network::new(authority, shelf, swarm.peers(), mirrors, subject.role(), places, codec);
         let network = Arc::new(network);
         show_installed(&network, &kept).await;
         let mut swarm = swarm;

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use container::Here;
 use manifest::admission::credential::Role;
 use manifest::content::ContentId;
 use manifest::release::layout::Layout;
@@ -42,7 +43,9 @@ fn config(machine: &Machine) -> crate::config::Config {
 impl Agent {
     async fn start(machine: &Machine) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
-        let daemon = Daemon::start(machine.home.clone(), config(machine), false).await.unwrap();
+        let daemon = Daemon::start(machine.home.clone(), config(machine), Arc::new(Here), false)
+            .await
+            .unwrap();
         let running = tokio::spawn(daemon.run(async move {
             let _ = stopped.await;
             "the test is over"
@@ -301,7 +304,7 @@ async fn one_agent_at_a_time_keeps_a_home() {
     let vendor = Vendor::new();
     let machine = Machine::new(&vendor);
     let agent = Agent::start(&machine).await;
-    let second = Daemon::start(machine.home.clone(), config(&machine), false).await;
+    let second = Daemon::start(machine.home.clone(), config(&machine), Arc::new(Here), false).await;
     assert!(matches!(second, Err(DaemonError::Lock(_))));
     agent.stop().await;
     assert!(matches!(Client::at(&machine.home.socket()).await, Err(ControlError::NotRunning)));

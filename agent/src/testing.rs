@@ -251,7 +251,8 @@ impl Vendor {
         let mut recipes = Vec::new();
         for &row in &changes.missing {
             let file = bytes(release, row);
-            if let Some(mut opened) = container::open(&file, &container::streams(&file), &|_| true)
+            if let Some(mut opened) =
+                container::open(&file, &container::streams(&file), &|_| true, &container::Here)
             {
                 if self.spoils_recipes {
                     opened.recipe.runs[0].corrections.reverse();

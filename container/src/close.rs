@@ -4,10 +4,8 @@
 //! says ends the program. Whether the file is the right one, only its hash
 //! tells: corrections come from whoever signed the release.
 
-use preflate_rs::recreate_whole_deflate_stream;
-
-use crate::limits::{CORRECTIONS_BYTES, PLAIN_BYTES};
-use crate::quiet::contained;
+use crate::codec::Codec;
+use crate::limits::PLAIN_BYTES;
 use crate::recipe::Recipe;
 
 /// Why a view did not become its file.
@@ -35,6 +33,18 @@ pub enum CloseError {
         /// What was found, in the words of what reconstructs it.
         why: String,
     },
+    /// A stream takes too long, or more memory than it may.
+    #[error("a stream of {plain_len} bytes of plain text is not made in the time that it has")]
+    Slow {
+        /// The plain text's length.
+        plain_len: u64,
+    },
+    /// Nobody is there to make streams.
+    #[error("streams cannot be made: {why}")]
+    Nobody {
+        /// Why not.
+        why: String,
+    },
     /// A list names a file that is not there.
     #[error("it lists {path}, which is not there")]
     Unlisted {
@@ -60,7 +70,12 @@ const CHUNK_BYTES: u64 = 256 << 10;
 ///
 /// # Errors
 /// [`CloseError`].
-pub fn close(view: &[u8], recipe: &Recipe, file_len: u64) -> Result<Vec<u8>, CloseError> {
+pub fn close(
+    view: &[u8],
+    recipe: &Recipe,
+    file_len: u64,
+    codec: &dyn Codec,
+) -> Result<Vec<u8>, CloseError> {
     let (mut rest, mut file) = (view, Vec::new());
     let next = &mut |bytes: &mut [u8]| {
         let (taken, after) = rest.split_at(bytes.len());
@@ -72,12 +87,13 @@ pub fn close(view: &[u8], recipe: &Recipe, file_len: u64) -> Result<Vec<u8>, Clo
         file.extend_from_slice(bytes);
         Ok(())
     };
-    close_to(view.len() as u64, next, recipe, file_len, give)?;
+    close_to(view.len() as u64, next, recipe, file_len, codec, give)?;
     Ok(file)
 }
 
 /// Gives the file of `file_len` bytes, one part after the other, that a view
-/// of `view_len` bytes was made from; `next` fills in the view's next bytes.
+/// of `view_len` bytes was made from; `next` fills in the view's next bytes,
+/// `codec` makes the streams.
 ///
 /// Takes twelve times the plain text of one stream, the longest, and little
 /// else. Never gives more than `file_len` bytes.
@@ -90,6 +106,7 @@ pub fn close_to<E: From<CloseError>>(
     next: &mut dyn FnMut(&mut [u8]) -> Result<(), E>,
     recipe: &Recipe,
     file_len: u64,
+    codec: &dyn Codec,
     give: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let (mut left, mut given) = (view_len, 0u64);
@@ -124,24 +141,11 @@ pub fn close_to<E: From<CloseError>>(
             plain.extend_from_slice(bytes);
             Ok(())
         })?;
-        append(&reconstruct(&plain, &run.corrections)?)?;
+        append(&codec.stream(&plain, &run.corrections)?)?;
     }
     copy(left, &mut append)?;
     if given != file_len {
         return Err(CloseError::Length { expected: file_len, found: given }.into());
     }
     Ok(())
-}
-
-/// The stream that has this plain text and these corrections.
-pub(crate) fn reconstruct(plain: &[u8], corrections: &[u8]) -> Result<Vec<u8>, CloseError> {
-    let (plain_len, corrections_len) = (plain.len() as u64, corrections.len() as u64);
-    if plain_len > PLAIN_BYTES || corrections_len > CORRECTIONS_BYTES {
-        return Err(CloseError::TooLong { plain_len, corrections_len });
-    }
-    match contained(|| recreate_whole_deflate_stream(plain, corrections)) {
-        Some(Ok(stream)) => Ok(stream),
-        Some(Err(error)) => Err(CloseError::Corrections { why: error.to_string() }),
-        None => Err(CloseError::Corrections { why: "the codec gave up".to_owned() }),
-    }
 }

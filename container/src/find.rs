@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use crate::inflate::inflate;
-use crate::limits::{FILE_BYTES, STREAMS, VIEW_BYTES};
+use crate::limits::{FILE_BYTES, STREAMS, VAIN_BYTES, VIEW_BYTES};
 
 const GZIP: [u8; 3] = [0x1F, 0x8B, 8];
 const LOCAL: [u8; 4] = *b"PK\x03\x04";
@@ -80,7 +80,7 @@ impl<E> Found<'_, E> {
         let mut at = 0;
         while let Some(start) = self.file.get(at..).and_then(gzip_header) {
             let start = at + start;
-            let Some(stream) = self.stream(start..self.file.len()) else { break };
+            let Some(stream) = self.stream(start..self.file.len(), u64::MAX) else { break };
             // The check sum and the length of the plain text.
             at = stream.place.end.saturating_add(8);
             self.take(stream)?;
@@ -92,7 +92,7 @@ impl<E> Found<'_, E> {
     fn zip(&mut self) -> Result<(), E> {
         let Some(mut entries) = zip_entries(self.file) else { return Ok(()) };
         entries.sort_by_key(|entry| entry.place.start);
-        let mut free = 0;
+        let (mut free, mut vain) = (0, 0u64);
         for entry in entries {
             let Range { start, end } = entry.place;
             if start < free {
@@ -101,20 +101,30 @@ impl<E> Found<'_, E> {
             let whole = |stream: &Stream| {
                 stream.place.end == end && stream.plain.len() as u64 == entry.plain_len
             };
-            if let Some(stream) = self.stream(start..end).filter(whole) {
-                free = end;
-                self.take(stream)?;
+            match self.stream(start..end, entry.plain_len).filter(whole) {
+                Some(stream) => {
+                    free = end;
+                    self.take(stream)?;
+                }
+                // Entries may all name the same bytes, each with another length.
+                None => {
+                    vain += (end - start) as u64 + entry.plain_len;
+                    if vain > VAIN_BYTES {
+                        break;
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    /// The stream that begins where `within` does.
-    fn stream(&self, within: Range<usize>) -> Option<Stream> {
+    /// The stream that begins where `within` does, if its plain text has at
+    /// most `longest` bytes.
+    fn stream(&self, within: Range<usize>, longest: u64) -> Option<Stream> {
         if self.count == STREAMS {
             return None;
         }
-        let room = usize::try_from(VIEW_BYTES - self.view_bytes).ok()?;
+        let room = usize::try_from(longest.min(VIEW_BYTES - self.view_bytes)).ok()?;
         let inflated = inflate(self.file.get(within.clone())?, room)?;
         let place = within.start..within.start + inflated.len;
         Some(Stream { place, plain: inflated.plain })

@@ -16,8 +16,15 @@ pub const PLAIN_BYTES: u64 = 16 << 20;
 /// Corrections of one stream, in bytes.
 pub const CORRECTIONS_BYTES: u64 = 1 << 20;
 
+/// A stream that is made, in bytes: a little more than a file may have.
+pub const STREAM_BYTES: u64 = FILE_BYTES + (1 << 20);
+
 /// Streams of one file.
 pub const STREAMS: usize = 65_536;
+
+/// What entries of a zip file that turn out to be no streams may announce, all
+/// together, packed and plain, before no more are looked at.
+pub const VAIN_BYTES: u64 = 128 << 20;
 
 /// A list of hashes, in bytes.
 pub const LIST_BYTES: u64 = 16 << 20;

@@ -3,13 +3,10 @@
 //! Promises that closing was tried: a stream that would not come back
 //! exactly, or whose corrections would weigh too much, stays as it is.
 
-use preflate_rs::{PreflateConfig, preflate_whole_deflate_stream};
-
-use crate::close::reconstruct;
+use crate::codec::Codec;
 use crate::find::Stream;
 use crate::inflate::inflate;
-use crate::limits::{CORRECTIONS_BYTES, PLAIN_BYTES, SHORTEST_STREAM, VIEW_BYTES};
-use crate::quiet::contained;
+use crate::limits::{PLAIN_BYTES, SHORTEST_STREAM, VIEW_BYTES};
 use crate::recipe::{Recipe, Run};
 use crate::view::unfolded;
 
@@ -27,9 +24,14 @@ pub struct Opened {
 }
 
 /// Opens those of the file's `streams` for which `wanted`, given the stream's
-/// own bytes, says so; `None` if none can be closed again.
+/// own bytes, says so, by `codec`; `None` if none can be closed again.
 #[must_use]
-pub fn open(file: &[u8], streams: &[Stream], wanted: &dyn Fn(&[u8]) -> bool) -> Option<Opened> {
+pub fn open(
+    file: &[u8],
+    streams: &[Stream],
+    wanted: &dyn Fn(&[u8]) -> bool,
+    codec: &dyn Codec,
+) -> Option<Opened> {
     let mut runs = Vec::new();
     let mut opened = Vec::new();
     let mut at = 0;
@@ -40,7 +42,7 @@ pub fn open(file: &[u8], streams: &[Stream], wanted: &dyn Fn(&[u8]) -> bool) -> 
         if longer > VIEW_BYTES || !wanted(packed) {
             continue;
         }
-        if let Some(corrections) = corrections(packed, &stream.plain) {
+        if let Some(corrections) = corrections(packed, &stream.plain, codec) {
             runs.push(Run {
                 literal_len: (stream.place.start - at) as u64,
                 plain_len: stream.plain.len() as u64,
@@ -77,24 +79,14 @@ pub fn reopen(file: &[u8], recipe: &Recipe) -> Option<Vec<u8>> {
 }
 
 /// What turns `plain` into the stream `packed`, if anything short does.
-fn corrections(packed: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+fn corrections(packed: &[u8], plain: &[u8], codec: &dyn Codec) -> Option<Vec<u8>> {
     if packed.len() < SHORTEST_STREAM || plain.len() as u64 > PLAIN_BYTES {
         return None;
     }
-    let config = PreflateConfig {
-        plain_text_limit: usize::try_from(PLAIN_BYTES).expect("it is a small bound"),
-        // It is tried below, the way it will be done.
-        verify_compression: false,
-        ..PreflateConfig::default()
-    };
-    let made = contained(|| preflate_whole_deflate_stream(packed, &config))?;
-    let (result, text) = made.ok()?;
-    let corrections = result.corrections;
-    let fits = corrections.len() as u64 <= CORRECTIONS_BYTES
-        && corrections.len() <= packed.len() / WORTHWHILE;
-    if !fits || result.compressed_size != packed.len() || text.text() != plain {
+    let corrections = codec.corrections(packed, plain)?;
+    if corrections.len() > packed.len() / WORTHWHILE {
         return None;
     }
-    let back = reconstruct(plain, &corrections).ok()?;
+    let back = codec.stream(plain, &corrections).ok()?;
     (back == packed).then_some(corrections)
 }

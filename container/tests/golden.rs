@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use updraft_container::list::{Facts, filled, masked};
 use updraft_container::recipe::{decode, encode};
-use updraft_container::{CODEC, Recipe, close, open, reopen, streams, view, view_to};
+use updraft_container::{CODEC, Here, Recipe, close, open, reopen, streams, view, view_to};
 
 const CASES: [(&str, usize); 3] = [("one.gz", 1), ("two.gz", 2), ("some.zip", 3)];
 
@@ -27,7 +27,7 @@ fn golden_recipes_make_golden_files() {
         let (file, view) = (read(name), read(&format!("{name}.view")));
         let recipes = read(&format!("{name}.recipes"));
         let recipes = decode(&recipes, &[view.len() as u64]).unwrap();
-        assert_eq!(close(&view, &recipes[0], file.len() as u64).unwrap(), file, "{name}");
+        assert_eq!(close(&view, &recipes[0], file.len() as u64, &Here).unwrap(), file, "{name}");
     }
 }
 
@@ -37,7 +37,7 @@ fn golden_files_open_as_they_did() {
         let file = read(name);
         let found = streams(&file);
         assert_eq!(found.len(), count, "{name}");
-        let opened = open(&file, &found, &|_| true).unwrap();
+        let opened = open(&file, &found, &|_| true, &Here).unwrap();
         assert_eq!(opened.view, read(&format!("{name}.view")), "{name}");
         assert_eq!(reopen(&file, &opened.recipe), Some(opened.view), "{name}");
         assert_eq!(encode(&[opened.recipe]), read(&format!("{name}.recipes")), "{name}");
@@ -73,7 +73,7 @@ fn a_golden_list_opens_and_closes_as_it_did() {
 fn write_golden_files() {
     for (name, _) in CASES {
         let file = read(name);
-        let opened = open(&file, &streams(&file), &|_| true).unwrap();
+        let opened = open(&file, &streams(&file), &|_| true, &Here).unwrap();
         fs::write(data(&format!("{name}.view")), &opened.view).unwrap();
         fs::write(data(&format!("{name}.recipes")), encode(&[opened.recipe])).unwrap();
     }

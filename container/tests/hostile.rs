@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use updraft_container::limits::{CORRECTIONS_BYTES, PLAIN_BYTES, VIEW_BYTES};
 use updraft_container::list::{self, Facts, Listed};
 use updraft_container::recipe::decode;
-use updraft_container::{CloseError, Recipe, Run, close, open, streams, view};
+use updraft_container::{CloseError, Here, Recipe, Run, close, open, streams, view};
 
 fn read(name: &str) -> Vec<u8> {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "data", name].iter().collect();
@@ -44,13 +44,17 @@ fn mutated_corrections_are_contained() {
             let at = random.below(corrections.len());
             corrections[at] = u8::try_from(random.below(256)).unwrap();
         }
-        match close(&view, &mutated, file.len() as u64) {
+        match close(&view, &mutated, file.len() as u64, &Here) {
             Ok(made) => assert_eq!(made.len(), file.len(), "seed {seed}"),
             Err(_) => refused += 1,
         }
     }
     assert!(refused > 1000, "only {refused} of 2000 were refused");
-    assert_eq!(close(&view, &recipe, file.len() as u64), Ok(file), "afterwards it works as ever");
+    assert_eq!(
+        close(&view, &recipe, file.len() as u64, &Here),
+        Ok(file),
+        "afterwards it works as ever"
+    );
 }
 
 #[test]
@@ -59,7 +63,7 @@ fn cut_corrections_are_contained() {
     for len in 0..recipe.runs[0].corrections.len() {
         let mut cut = recipe.clone();
         cut.runs[0].corrections.truncate(len);
-        if let Ok(made) = close(&view, &cut, file.len() as u64) {
+        if let Ok(made) = close(&view, &cut, file.len() as u64, &Here) {
             assert_eq!(made.len(), file.len());
         }
     }
@@ -72,7 +76,7 @@ fn endless_corrections_end() {
         let mut long = recipe.clone();
         let corrections = &mut long.runs[0].corrections;
         corrections.resize(64 << 10, filler);
-        let _ = close(&view, &long, file.len() as u64);
+        let _ = close(&view, &long, file.len() as u64, &Here);
     }
     let mut random = Random(7);
     for _ in 0..50 {
@@ -81,7 +85,7 @@ fn endless_corrections_end() {
         let noise = (0..16 << 10).map(|_| u8::try_from(random.below(256)).unwrap());
         corrections.truncate(12);
         corrections.extend(noise);
-        let _ = close(&view, &long, file.len() as u64);
+        let _ = close(&view, &long, file.len() as u64, &Here);
     }
 }
 
@@ -90,13 +94,13 @@ fn wrong_sizes_are_refused() {
     let (file, view, recipe) = golden("two.gz");
     let len = file.len() as u64;
     for wrong in [0, 1, len - 1, len + 1, u64::MAX] {
-        let refused = close(&view, &recipe, wrong);
+        let refused = close(&view, &recipe, wrong, &Here);
         assert!(matches!(refused, Err(CloseError::Length { .. })), "{wrong}: {refused:?}");
     }
     let mut far = recipe.clone();
     far.runs[1].plain_len = u64::MAX;
-    assert_eq!(close(&view, &far, len), Err(CloseError::Beyond { index: 1 }));
-    let cut = close(&view[..view.len() - 9], &recipe, len);
+    assert_eq!(close(&view, &far, len, &Here), Err(CloseError::Beyond { index: 1 }));
+    let cut = close(&view[..view.len() - 9], &recipe, len, &Here);
     assert!(cut.is_err(), "a view without its end makes no file");
 }
 
@@ -105,11 +109,11 @@ fn what_is_beyond_the_bounds_never_reaches_the_codec() {
     let plain_len = PLAIN_BYTES + 1;
     let view = vec![0; usize::try_from(plain_len).unwrap()];
     let run = Run { literal_len: 0, plain_len, corrections: vec![0; 8] };
-    let refused = close(&view, &Recipe { runs: vec![run], above: None }, 10);
+    let refused = close(&view, &Recipe { runs: vec![run], above: None }, 10, &Here);
     assert!(matches!(refused, Err(CloseError::TooLong { .. })), "{refused:?}");
     let corrections = vec![0; usize::try_from(CORRECTIONS_BYTES).unwrap() + 1];
     let run = Run { literal_len: 0, plain_len: 1, corrections };
-    let refused = close(&view, &Recipe { runs: vec![run], above: None }, 10);
+    let refused = close(&view, &Recipe { runs: vec![run], above: None }, 10, &Here);
     assert!(matches!(refused, Err(CloseError::TooLong { .. })), "{refused:?}");
 }
 
@@ -166,7 +170,7 @@ fn a_bomb_stays_closed() {
     let file = bomb(PLAIN_BYTES + 1);
     let found = streams(&file);
     assert_eq!(found.len(), 1);
-    assert!(open(&file, &found, &|_| true).is_none());
+    assert!(open(&file, &found, &|_| true, &Here).is_none());
 }
 
 #[test]
@@ -199,8 +203,8 @@ proptest! {
             file[at] = byte;
         }
         let found = streams(&file);
-        if let Some(opened) = open(&file, &found, &|_| true) {
-            prop_assert_eq!(close(&opened.view, &opened.recipe, file.len() as u64), Ok(file));
+        if let Some(opened) = open(&file, &found, &|_| true, &Here) {
+            prop_assert_eq!(close(&opened.view, &opened.recipe, file.len() as u64, &Here), Ok(file));
         }
     }
 }

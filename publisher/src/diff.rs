@@ -6,20 +6,24 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use container::Codec;
 use manifest::name::BadName;
 use manifest::release::manifest::{ManifestError, ReleaseManifest};
 use manifest::release::patch::{PatchError, PatchManifest};
 use manifest::time::UnixTime;
 use manifest::trust::custom::ReleaseKind;
 use serde::Serialize;
+use store::apart::Apart;
 use store::disk::DiskError;
+use store::limits::PATIENCE_MAKING;
+use store::relaunch::Relaunch;
 use store::repository::{Repository, RepositoryError};
 use store::steps::Steps;
 
 use crate::home::{Home, HomeError};
 use crate::init::{self, InitError, init};
 use crate::keys::Keys;
-use crate::measured::{Job, JobCost, JobError, Relaunch};
+use crate::measured::{Job, JobCost, JobError};
 use crate::progress::Progress;
 use crate::publish::{PublishError, Session};
 use crate::rebuild::{RebuildError, compare, rebuild};
@@ -114,8 +118,9 @@ pub struct Options {
     pub level: i32,
     /// Whether the result is compared with the new directory.
     pub verify: bool,
-    /// How to apply it in a process of its own; else it is applied in this
-    /// one, and its memory is not told from what came before.
+    /// How to apply it, and to open archives, in processes of their own; else
+    /// it is applied in this one, its memory is not told from what came before,
+    /// and archives stay closed.
     pub relaunch: Option<Relaunch>,
 }
 
@@ -163,8 +168,12 @@ pub fn diff(
             level,
         })
     };
-    release::release(&mut session, &side(old, "old")?, progress, now)?;
-    let released = release::release(&mut session, &side(new, "new")?, progress, now)?;
+    let codec = Apart::new(options.relaunch.clone(), PATIENCE_MAKING);
+    let mut released = |dir: &Path, version: &str| -> Result<_, DiffError> {
+        Ok(release::release(&mut session, &side(dir, version)?, &codec, progress, now)?)
+    };
+    released(old, "old")?;
+    let released = released(new, "new")?;
     let made = released.made.expect("a new home has no interrupted release");
     let patch = made.patches.first().expect("the old directory is its base");
 
@@ -182,7 +191,7 @@ pub fn diff(
         let _stage = progress.spinner("applying the patch");
         match &options.relaunch {
             Some(relaunch) => job.run(relaunch)?,
-            None => job.run_here()?,
+            None => job.run_here(&codec)?,
         }
     };
     if options.verify {
@@ -192,11 +201,12 @@ pub fn diff(
     Ok(difference(&made, patch, &released.record, applied, options.verify))
 }
 
-/// What a [`Job`] does: reads the three manifests and rebuilds the release.
+/// What a [`Job`] does: reads the three manifests and rebuilds the release;
+/// `codec` makes the streams of what is closed.
 ///
 /// # Errors
 /// [`DiffError`].
-pub fn apply(job: &Job) -> Result<(), DiffError> {
+pub fn apply(job: &Job, codec: &dyn Codec) -> Result<(), DiffError> {
     let repository = Repository::open(&job.repository, Steps::free())?;
     let object =
         |id| repository.object(id)?.ok_or(DiffError::Rebuild(RebuildError::Missing { id }));
@@ -204,7 +214,7 @@ pub fn apply(job: &Job) -> Result<(), DiffError> {
     let release = ReleaseManifest::decode(&object(job.release)?)?;
     let patch = PatchManifest::decode(&object(job.patch)?)?;
     let ends = ((job.base, &base), (job.release, &release));
-    Ok(rebuild(&job.old, ends.0, ends.1, &patch, &repository, &job.out)?)
+    Ok(rebuild(&job.old, ends, &patch, (&repository, codec), &job.out)?)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, DiskError> {

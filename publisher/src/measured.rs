@@ -7,10 +7,12 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use container::Codec;
 use manifest::content::ContentId;
 use serde::{Deserialize, Serialize};
+use store::relaunch::Relaunch;
 
 use crate::diff::{DiffError, apply};
 use crate::meter::Meter;
@@ -65,25 +67,6 @@ pub enum JobError {
     },
 }
 
-/// How to start this publisher once more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relaunch {
-    program: OsString,
-    leading: Vec<OsString>,
-}
-
-impl Relaunch {
-    /// Of this process, if it was started with the arguments `own` (without
-    /// the program's name), perhaps after others that chose one of several
-    /// programs in one executable.
-    #[must_use]
-    pub fn of(own: &[OsString]) -> Option<Self> {
-        let given: Vec<OsString> = std::env::args_os().collect();
-        let leading = given.strip_suffix(own)?.get(1..)?.to_vec();
-        Some(Self { program: std::env::current_exe().ok()?.into_os_string(), leading })
-    }
-}
-
 impl Job {
     /// Carries the job out in a fresh process, started by `relaunch`.
     ///
@@ -91,12 +74,12 @@ impl Job {
     /// [`JobError`].
     pub fn run(&self, relaunch: &Relaunch) -> Result<JobCost, JobError> {
         let job = serde_json::to_string(self).expect("plain fields always serialise");
-        let output = Command::new(&relaunch.program)
-            .args(&relaunch.leading)
-            .args([SUBCOMMAND, &job])
+        let output = relaunch
+            .command(SUBCOMMAND)
+            .arg(&job)
             .stdin(Stdio::null())
             .output()
-            .map_err(|source| JobError::Start { program: relaunch.program.clone(), source })?;
+            .map_err(|source| JobError::Start { program: relaunch.name().clone(), source })?;
         let failed = |said: &[u8]| JobError::Failed {
             said: String::from_utf8_lossy(said).trim().chars().take(400).collect(),
         };
@@ -106,13 +89,14 @@ impl Job {
         serde_json::from_slice(&output.stdout).map_err(|_| failed(&output.stdout))
     }
 
-    /// Carries the job out in this process.
+    /// Carries the job out in this process, but for the streams that `codec`
+    /// makes.
     ///
     /// # Errors
     /// [`DiffError`].
-    pub fn run_here(&self) -> Result<JobCost, DiffError> {
+    pub fn run_here(&self, codec: &dyn Codec) -> Result<JobCost, DiffError> {
         let meter = Meter::start();
-        apply(self)?;
+        apply(self, codec)?;
         let cost = meter.stop();
         Ok(JobCost {
             cpu_seconds: cost.cpu.as_secs_f64(),

@@ -20,9 +20,10 @@ pub struct Meter {
 pub struct Cost {
     /// Time that passed.
     pub wall: Duration,
-    /// Processor time of all threads.
+    /// Processor time of all threads, and of processes started meanwhile.
     pub cpu: Duration,
-    /// How far resident memory rose above where it stood at the start.
+    /// How far resident memory of this process rose above where it stood at
+    /// the start.
     pub peak_bytes: Option<u64>,
 }
 
@@ -49,11 +50,22 @@ impl Meter {
     }
 }
 
-/// Processor time that this process has used so far.
+/// Processor time that this process, and those it started that have ended, have
+/// used so far.
 fn process_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+    let own = Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0));
+    own + ended_cpu().unwrap_or_default()
+}
+
+/// What those that ended have used, of proc(5)'s stat, in steps of 10 ms.
+fn ended_cpu() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the program's name in parentheses; 16 and 17 are wanted.
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(13).take(2);
+    let ticks = fields.map(|ticks| ticks.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    Some(Duration::from_millis(ticks.checked_mul(10)?))
 }
 
 /// One line of `/proc/self/status`, which counts in KiB.
@@ -77,5 +89,15 @@ mod tests {
         let cost = meter.stop();
         assert!(cost.peak_bytes.is_none_or(|peak| peak >= 40 << 20), "{cost:?}");
         assert!(cost.wall > Duration::ZERO && cost.cpu > Duration::ZERO, "{cost:?}");
+    }
+
+    #[test]
+    fn what_another_process_used_counts_once_it_has_ended() {
+        let meter = Meter::start();
+        let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+        let status = std::process::Command::new("sh").args(["-c", busy]).status().unwrap();
+        assert!(status.success());
+        let cost = meter.stop();
+        assert!(cost.cpu >= Duration::from_millis(30), "{cost:?}");
     }
 }

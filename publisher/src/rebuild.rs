@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use container::Codec;
 use container::list::Facts;
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
@@ -75,16 +76,16 @@ fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RebuildErro
 }
 
 /// Makes `release` in the empty directory `out` from the tree of `base` in
-/// `old`, the `patch` between them, and the objects in `repository`.
+/// `old`, the `patch` between them, and the objects in `repository`; `codec`
+/// makes the streams of what is closed.
 ///
 /// # Errors
 /// [`RebuildError`]; what is in `out` is then of no use.
 pub fn rebuild(
     old: &Path,
-    base: (ContentId, &ReleaseManifest),
-    release: (ContentId, &ReleaseManifest),
+    (base, release): ((ContentId, &ReleaseManifest), (ContentId, &ReleaseManifest)),
     patch: &PatchManifest,
-    repository: &Repository,
+    (repository, codec): (&Repository, &dyn Codec),
     out: &Path,
 ) -> Result<(), RebuildError> {
     let (intact, closes) = (|_row| true, |codec, _: &ContentId| codec == container::CODEC);
@@ -113,7 +114,7 @@ pub fn rebuild(
         }
     }
     // One worker, as it is measured.
-    links::follow(&plan, &installed, &[release.1], &object, &scratch, 1, &work)?;
+    links::follow(&plan, &installed, &[release.1], &object, (&scratch, codec), 1, &work)?;
     work.set_modes()
 }
 

@@ -181,6 +181,7 @@ struct Ready {
 pub fn release(
     session: &mut Session,
     options: &Options,
+    codec: &dyn Codec,
     progress: &Progress,
     now: UnixTime,
 ) -> Result<Released, ReleaseError> {
@@ -223,7 +224,7 @@ pub fn release(
             (id, &manifest, &bytes),
             &source,
             options,
-            repository,
+            (repository, codec),
             progress,
         )?);
     }
@@ -278,7 +279,7 @@ fn patch(
     (id, manifest, bytes): (ContentId, &ReleaseManifest, &[u8]),
     source: &SourceTree,
     options: &Options,
-    repository: &Repository,
+    (repository, codec): (&Repository, &dyn Codec),
     progress: &Progress,
 ) -> Result<Ready, ReleaseError> {
     let deltas = DeltaOptions { level: options.level };
@@ -287,7 +288,7 @@ fn patch(
         (base.record.manifest, &base.manifest),
         (id, manifest),
         source,
-        repository,
+        (repository, codec),
         &deltas,
         progress,
     )

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use container::Here;
 use manifest::content::ContentId;
 use manifest::name::ReleaseNumber;
 use manifest::release::manifest::{About, ReleaseManifest};
@@ -115,7 +116,7 @@ fn patch(
         (old.id(), old),
         (new.1.id(), new.1),
         new.0,
-        repository,
+        (repository, &Here),
         &options,
         &Progress::hidden(),
     )
@@ -144,7 +145,8 @@ fn a_tree_is_rebuilt_from_the_older_one_and_the_patch() {
 
         fs::create_dir(at("made")).unwrap();
         let (base, next) = ((old.id(), &old), (new.id(), &new));
-        rebuild(&at("old"), base, next, &put.manifest, &repository, &at("made")).unwrap();
+        rebuild(&at("old"), (base, next), &put.manifest, (&repository, &Here), &at("made"))
+            .unwrap();
         compare(&at("new"), &at("made")).unwrap();
     }
 }
@@ -181,7 +183,7 @@ fn what_several_new_files_have_is_told_once() {
 
     fs::create_dir(at("made")).unwrap();
     let (base, next) = ((old.id(), &old), (new.id(), &new));
-    rebuild(&at("old"), base, next, &put.manifest, &repository, &at("made")).unwrap();
+    rebuild(&at("old"), (base, next), &put.manifest, (&repository, &Here), &at("made")).unwrap();
     compare(&at("new"), &at("made")).unwrap();
 }
 

@@ -5,15 +5,19 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use container::CloseError;
+use container::{CloseError, Codec, Here};
 use delta::{Encoder, Options, Target};
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::PatchManifest;
 use manifest::release::tree::Entry;
 use miniz_oxide::deflate::compress_to_vec;
+use store::apart::Apart;
+use store::limits::{PATIENCE_FOLLOWING, PATIENCE_MAKING};
 use store::links::LinkError;
+use store::relaunch::Relaunch;
 use store::repository::Repository;
 use store::steps::Steps;
 use store::sums::Summing;
@@ -120,11 +124,16 @@ struct World {
 }
 
 fn world() -> World {
+    world_by(&tree, &Here)
+}
+
+/// The two editions of `tree`, opened by `codec`.
+fn world_by(tree: &dyn Fn(&Vendor, u32) -> PathBuf, codec: &dyn Codec) -> World {
     let vendor = Vendor::new();
     let repository = Repository::open(&vendor.home().repository_dir(), Steps::free()).unwrap();
     let sides = [1, 2].map(|edition| {
         let dir = tree(&vendor, edition);
-        let released = vendor.release(&dir, &format!("{edition}.0")).unwrap();
+        let released = vendor.release_by(&dir, &format!("{edition}.0"), codec).unwrap();
         let bytes = repository.object(released.record.manifest).unwrap().unwrap();
         (dir, ReleaseManifest::decode(&bytes).unwrap(), released.made.unwrap())
     });
@@ -143,11 +152,19 @@ fn world() -> World {
 
 impl World {
     fn rebuild(&self, patch: &PatchManifest) -> Result<PathBuf, RebuildError> {
+        self.rebuild_by(patch, &Here)
+    }
+
+    fn rebuild_by(
+        &self,
+        patch: &PatchManifest,
+        codec: &dyn Codec,
+    ) -> Result<PathBuf, RebuildError> {
         let out = self.vendor.dir.path().join("out");
         let _ = fs::remove_dir_all(&out);
         fs::create_dir(&out).unwrap();
         let (base, release) = ((self.old.1.id(), &self.old.1), (self.new.1.id(), &self.new.1));
-        rebuild(&self.old.0, base, release, patch, &self.repository, &out)?;
+        rebuild(&self.old.0, (base, release), patch, (&self.repository, codec), &out)?;
         Ok(out)
     }
 
@@ -261,4 +278,64 @@ fn signed_recipes_that_are_wrong_end_one_file_and_no_program() {
     wrong[0].runs[0].literal_len += 1;
     let refused = world.rebuild(&world.with_recipes(&container::recipe::encode(&wrong)));
     assert!(matches!(refused, Err(RebuildError::Link(_))), "{refused:?}");
+}
+
+/// The real program, with so much time for each mebibyte.
+fn apart(patience: Duration) -> Apart {
+    Apart::new(Some(Relaunch::program(env!("CARGO_BIN_EXE_updraft-publisher"), &[])), patience)
+}
+
+#[test]
+fn streams_are_taken_apart_and_made_by_another_process() {
+    let (here, there) = (world(), world_by(&tree, &apart(PATIENCE_MAKING)));
+    assert_eq!(there.patch, here.patch);
+    let out = there.rebuild_by(&there.patch, &apart(PATIENCE_FOLLOWING)).unwrap();
+    compare(&there.new.0, &out).unwrap();
+}
+
+/// Two megabytes that repeat all over, never quite: whoever looks for the best
+/// repetition looks at thousands of places for each.
+fn slow_tree(vendor: &Vendor, edition: u32) -> PathBuf {
+    let mut state = edition;
+    let plain: Vec<u8> = (0..2 << 20)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if (state >> 8) % 40 == 0 { b'b' } else { b'a' }
+        })
+        .collect();
+    let mut file = gzip(&[], edition)[..10].to_vec();
+    file.extend(compress_to_vec(&plain, 9));
+    file.extend([0; 8]);
+    let note = text(4, 5_000, edition);
+    vendor.tree(&format!("slow-{edition}"), &[("slow.gz", &file), ("note.txt", &note)])
+}
+
+#[test]
+fn a_stream_that_takes_too_long_stays_closed() {
+    let begun = Instant::now();
+    let patient = world_by(&slow_tree, &Here);
+    let taken = begun.elapsed();
+    assert_eq!(patient.patch.opened.as_ref().unwrap().files.len(), 1);
+    // Far less than it takes, and no file is opened; the patch is whole.
+    let hasty = Duration::from_millis(5);
+    let closed = world_by(&slow_tree, &apart(hasty));
+    assert_eq!(closed.patch.opened, None);
+    let out = closed.rebuild(&closed.patch).unwrap();
+    compare(&closed.new.0, &out).unwrap();
+    // Whoever follows a patch that asks too much names the file.
+    let begun = Instant::now();
+    let refused = patient.rebuild_by(&patient.patch, &apart(hasty));
+    let row = patient.patch.opened.as_ref().unwrap().files[0].row;
+    let content = patient.entry(row).file().unwrap().1;
+    assert!(
+        matches!(
+            &refused,
+            Err(RebuildError::Link(LinkError::Close {
+                content: blamed,
+                source: Some(CloseError::Slow { plain_len }),
+            })) if *blamed == content && *plain_len == 2 << 20
+        ),
+        "{refused:?}"
+    );
+    println!("made patiently in {taken:?}, given up after {:?}", begun.elapsed());
 }

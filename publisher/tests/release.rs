@@ -3,6 +3,7 @@
 
 mod support;
 
+use container::Here;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -75,7 +76,8 @@ fn two_releases_reach_a_client_with_a_patch_between_them() {
         PatchManifest::decode(&store.object(patch.custom.blake3).unwrap().unwrap()).unwrap();
     let out = vendor.dir.path().join("out");
     fs::create_dir(&out).unwrap();
-    rebuild(&old, (base.id(), &base), (manifest.id(), manifest), &patch, &store, &out).unwrap();
+    let ends = ((base.id(), &base), (manifest.id(), manifest));
+    rebuild(&old, ends, &patch, (&store, &Here), &out).unwrap();
     compare(&new, &out).unwrap();
 }
 
@@ -207,7 +209,7 @@ fn killed_at_any_step_the_repository_is_whole_and_the_next_run_completes() {
     let attempt = |home: &Home, steps: &Steps| {
         let keys = Keys::new(home.keys_dir(), false);
         let mut session = Session::open(home, &keys, steps)?;
-        release(&mut session, &options(&new, "1.1"), &Progress::hidden(), NOW)
+        release(&mut session, &options(&new, "1.1"), &Here, &Progress::hidden(), NOW)
     };
     let mut versions = Vec::new();
     for cut in 0.. {

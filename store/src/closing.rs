@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use blake3::Hasher;
 use container::list::Facts;
-use container::{CloseError, list};
+use container::{CloseError, Codec, list};
 use delta::read_at::ReadAt;
 use manifest::content::ContentId;
 use manifest::release::limits::PIECE_BYTES;
@@ -24,6 +24,8 @@ pub(crate) struct Closer<'a> {
     pub(crate) to: &'a ReleaseManifest,
     /// Where they are.
     pub(crate) scratch: &'a Scratch,
+    /// What makes the streams.
+    pub(crate) codec: &'a dyn Codec,
 }
 
 impl Closer<'_> {
@@ -94,7 +96,7 @@ impl Closer<'_> {
         };
         let file_len = self.size(file.row);
         let mut give = |bytes: &[u8]| file.take(bytes).map_err(Stop::Other);
-        container::close_to(region.len(), &mut next, recipe, file_len, &mut give)
+        container::close_to(region.len(), &mut next, recipe, file_len, self.codec, &mut give)
     }
 
     /// The list at `row`, with the hashes of the files that it lists.

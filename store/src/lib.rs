@@ -10,10 +10,13 @@
 //!   a release and what mirrors serve.
 //! - [`slots`], [`stage`], [`installed`]: where releases live, how one comes
 //!   there, and whether it still is what it was.
-//! - [`links`], [`scratch`], [`sums`]: what patches make of what is installed.
-//! - [`objects`], [`partials`], [`heads`], [`trusted`], [`journal`], [`log`]: what an agent holds,
+//! - [`links`], [`scratch`], [`sums`]: what patches make of what is installed;
+//!   [`apart`], [`relaunch`]: in processes of their own where it could take long.
+//! - [`objects`], [`partials`], [`heads`], [`trusted`], [`journal`], [`log`]: what an
+//!   agent holds,
 //!   believes, remembers and tells.
 
+pub mod apart;
 pub mod atomic;
 mod beneath;
 mod closing;
@@ -29,6 +32,7 @@ pub mod lock;
 pub mod log;
 pub mod objects;
 pub mod partials;
+pub mod relaunch;
 pub mod repository;
 pub mod scratch;
 pub mod slots;

@@ -1,5 +1,7 @@
 //! How large and how many the things on disk may be.
 
+use std::time::Duration;
+
 /// Longest private key file, in bytes.
 pub const KEY_FILE_BYTES: u64 = 16 << 10;
 
@@ -47,3 +49,16 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 10;
 
 /// Memory that opening an encrypted key may take.
 pub const SCRYPT_BYTES: u64 = 256 << 20;
+
+/// Memory of a process that takes streams apart: the plain text of one, what
+/// reconstructs it, which is twelve times as much, and the program itself.
+pub const APART_MEMORY_BYTES: u64 = 1 << 30;
+
+/// Shorter plain texts are given as much time as one of this length, in bytes.
+pub const LEAST_WORTH_BYTES: u64 = 16 << 10;
+
+/// Processor time for each mebibyte of plain text while a patch is made.
+pub const PATIENCE_MAKING: Duration = Duration::from_secs(1);
+
+/// The same while one is followed.
+pub const PATIENCE_FOLLOWING: Duration = Duration::from_secs(4);

@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use container::list::Facts;
-use container::{CloseError, RecipeError, list};
+use container::{CloseError, Codec, RecipeError, list};
 use delta::read_at::ReadAt;
 use manifest::content::ContentId;
 use manifest::release::limits::{DELTA_LEVELS, PIECE_BYTES};
@@ -159,6 +159,7 @@ enum Place {
 
 /// Follows all links of `plan` from `base`, with the manifests of the releases
 /// that they lead to, on at most `threads`; the last one's files go to `sink`.
+/// `codec` makes the streams of files that are closed.
 ///
 /// # Errors
 /// The first [`LinkError`], or what the sink says.
@@ -167,13 +168,27 @@ pub fn follow<E: From<LinkError> + Send>(
     base: &Installed,
     manifests: &[&ReleaseManifest],
     object: Object<'_>,
-    scratch: &Scratch,
+    (scratch, codec): (&Scratch, &dyn Codec),
+    threads: usize,
+    sink: &dyn Sink<E>,
+) -> Result<(), E> {
+    let done = follow_all(plan, base, manifests, object, (scratch, codec), threads, sink);
+    codec.rest();
+    done
+}
+
+fn follow_all<E: From<LinkError> + Send>(
+    plan: &Plan,
+    base: &Installed,
+    manifests: &[&ReleaseManifest],
+    object: Object<'_>,
+    (scratch, codec): (&Scratch, &dyn Codec),
     threads: usize,
     sink: &dyn Sink<E>,
 ) -> Result<(), E> {
     let mut there: Option<HashMap<u32, Place>> = None;
     for (index, link) in plan.links.iter().enumerate() {
-        let way = Way { link, to: manifests[index], base, object, scratch, threads, there };
+        let way = Way { link, to: manifests[index], base, object, scratch, codec, threads, there };
         if index + 1 == plan.links.len() {
             return way.follow(sink);
         }
@@ -190,6 +205,7 @@ struct Way<'a> {
     base: &'a Installed,
     object: Object<'a>,
     scratch: &'a Scratch,
+    codec: &'a dyn Codec,
     threads: usize,
     /// The files of the release that it starts from; of the base if `None`.
     there: Option<HashMap<u32, Place>>,
@@ -276,7 +292,8 @@ impl Way<'_> {
             None => Ok(()),
             Some(steps) => {
                 let Views { made, recipes, .. } = views;
-                Closer { to: self.to, scratch: self.scratch }.close(steps, recipes, &made, sink)
+                let closer = Closer { to: self.to, scratch: self.scratch, codec: self.codec };
+                closer.close(steps, recipes, &made, sink)
             }
         }
     }

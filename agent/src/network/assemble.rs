@@ -4,6 +4,7 @@
 //! Deltas are decoded here, on the network side. Each is verified before it
 //! is decoded, its result after it, and the whole release at the end.
 
+use container::Codec;
 use container::list::Facts;
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
@@ -69,7 +70,7 @@ enum Step<'a> {
 }
 
 /// Writes every byte of the release of `prepared` to `staging`; waits for the
-/// disk.
+/// disk, and for `codec`, which makes the streams of what a patch opened.
 ///
 /// # Errors
 /// The first [`AssembleError`].
@@ -77,6 +78,7 @@ pub fn assemble(
     prepared: &Prepared,
     shelf: &Shelf,
     staging: &Staging,
+    codec: &dyn Codec,
 ) -> Result<(), AssembleError> {
     let plan = &prepared.plan;
     let copies = plan.copies.iter().map(Step::Copy);
@@ -93,7 +95,7 @@ pub fn assemble(
     let scratch = staging.scratch()?;
     let object = |id| shelf.object(id);
     let staged = Staged { staging, base };
-    links::follow(plan, base, &manifests, &object, &scratch, threads, &staged)
+    links::follow(plan, base, &manifests, &object, (&scratch, codec), threads, &staged)
 }
 
 /// The release that is staged.

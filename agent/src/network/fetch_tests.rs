@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use container::Here;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use manifest::content::ContentId;
@@ -110,7 +111,7 @@ fn network(
     let shelf = Arc::new(Shelf::new(authority.clone(), objects, partials, heads));
     let mirrors = mirrors.iter().map(|mirror| Mirror::new(mirror).unwrap()).collect();
     let places = (into, home.dir().to_owned());
-    (machine.dir, Network::new(authority, shelf, peers, mirrors, role, places))
+    (machine.dir, Network::new(authority, shelf, peers, mirrors, role, places, Arc::new(Here)))
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use container::Codec;
 use manifest::content::ContentId;
 use manifest::trust::role::RoleName;
 
@@ -61,6 +62,8 @@ pub struct Network {
     pub home: PathBuf,
     /// Since when members are looked for.
     pub began: Instant,
+    /// What makes the streams of files that a patch opened.
+    pub codec: Arc<dyn Codec>,
     /// Patches that made something else than they should, and files whose
     /// views did.
     distrusted: Mutex<HashSet<ContentId>>,
@@ -76,6 +79,7 @@ impl Network {
         mirrors: Vec<Mirror>,
         role: RoleName,
         (into, home): (PathBuf, PathBuf),
+        codec: Arc<dyn Codec>,
     ) -> Self {
         let (meter, progress, distrusted, standings) = Default::default();
         let began = Instant::now();
@@ -91,6 +95,7 @@ impl Network {
             into,
             home,
             began,
+            codec,
             distrusted,
         }
     }

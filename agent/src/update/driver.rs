@@ -207,8 +207,9 @@ async fn stage(network: Arc<Network>, prepared: Arc<Prepared>) -> Done {
         Err(error) => return failed(&error),
     };
     let (shelf, plan) = (Arc::clone(&network.shelf), Arc::clone(&prepared));
+    let codec = Arc::clone(&network.codec);
     let made = tokio::task::spawn_blocking(move || -> Result<(), AssembleError> {
-        assemble(&plan, &shelf, &staging)?;
+        assemble(&plan, &shelf, &staging, &*codec)?;
         staging.finish()?;
         Ok(())
     });

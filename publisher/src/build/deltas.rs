@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use container::Codec;
 use delta::{Delta, EncodeError, Encoder, Options, Source, Target};
 use manifest::content::ContentId;
 use manifest::release::changes::{Changes, Tally};
@@ -61,7 +62,8 @@ pub enum DeltaError {
 }
 
 /// Makes the patch from `base` to `release` (each with its manifest's id),
-/// whose files are in `source`, and puts its deltas into `repository`.
+/// whose files are in `source`, and puts its deltas into `repository`; `codec`
+/// takes containers apart.
 ///
 /// # Errors
 /// [`DeltaError`]; what was put until then harms nobody.
@@ -69,13 +71,13 @@ pub fn put_patch(
     base: (ContentId, &ReleaseManifest),
     release: (ContentId, &ReleaseManifest),
     source: &SourceTree,
-    repository: &Repository,
+    (repository, codec): (&Repository, &dyn Codec),
     options: &Options,
     progress: &Progress,
 ) -> Result<PutPatch, DeltaError> {
     let (old, new) = (base.1.tree(), release.1.tree());
     let changes = Changes::between(old, new);
-    let views = Views::find(base.1, &changes, source, repository)?;
+    let views = Views::find(base.1, &changes, source, repository, codec)?;
     let opened = views.opened();
     let shapes = patch_layout(release.1, &changes, &opened).shapes;
     let total = shapes.iter().map(|shape| u64::from(shape.len)).sum();

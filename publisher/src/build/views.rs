@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use container::find::may_have_streams;
 use container::limits::RECIPES;
 use container::list::may_be_list;
-use container::{Recipe, Stream, list, open, streams};
+use container::{Codec, Recipe, Stream, list, open, streams};
 use manifest::content::ContentId;
 use manifest::release::changes::Changes;
 use manifest::release::manifest::ReleaseManifest;
@@ -63,7 +63,7 @@ pub enum ViewError {
 
 impl Views {
     /// Decides for the files that changed between `base` and the release in
-    /// `source`.
+    /// `source`; `codec` takes their streams apart.
     ///
     /// # Errors
     /// [`ViewError`].
@@ -72,6 +72,7 @@ impl Views {
         changes: &Changes,
         source: &SourceTree,
         repository: &Repository,
+        codec: &dyn Codec,
     ) -> Result<Self, ViewError> {
         let (mut candidates, mut lists) = (Vec::new(), Vec::new());
         for &row in &changes.missing {
@@ -98,10 +99,12 @@ impl Views {
             let streams = streams(&file);
             let packed = ids(&file, &streams);
             let changed = |packed: &[u8]| !known.contains(&ContentId::of(packed));
-            let opened = open(&file, &streams, &changed);
+            let opened = open(&file, &streams, &changed, codec);
             Ok((row, opened.map(|opened| (opened.view.len() as u64, opened.recipe)), packed))
         });
-        let opened: Vec<_> = opened.collect::<Result<_, _>>()?;
+        let opened: Result<Vec<_>, _> = opened.collect();
+        codec.rest();
+        let opened = opened?;
         let mut views = Self::default();
         let mut wanted = HashSet::new();
         for (row, opened, packed) in opened {

@@ -86,6 +86,10 @@ pub(crate) enum Command {
     ApplyMeasured {
         job: String,
     },
+    #[command(name = store::apart::SUBCOMMAND, hide = true)]
+    TakeStreamsApart {
+        patience_ms: u64,
+    },
 }
 
 /// Make keys, root and an empty repository

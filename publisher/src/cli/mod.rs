@@ -18,6 +18,9 @@ use clap::Parser;
 use manifest::release::manifest::Probe;
 use manifest::trust::custom::ReleaseKind;
 use serde::Serialize;
+use store::apart::{self, Apart};
+use store::limits::{PATIENCE_FOLLOWING, PATIENCE_MAKING};
+use store::relaunch::Relaunch;
 use store::steps::Steps;
 use tracing_subscriber::EnvFilter;
 
@@ -28,7 +31,7 @@ use crate::clock::now;
 use crate::home::{DIRECTORY, Home};
 use crate::issuers::Issuer;
 use crate::keys::{KeyName, Keys};
-use crate::measured::{Job, Relaunch};
+use crate::measured::Job;
 use crate::progress::Progress;
 use crate::publish::Session;
 use crate::release::release;
@@ -57,7 +60,7 @@ fn run(cli: Cli, relaunch: Option<Relaunch>) -> Result<(), Failure> {
     let common = &cli.common;
     match cli.command {
         Command::Init(args) => run_init(common, args),
-        Command::Release(args) => run_release(common, args),
+        Command::Release(args) => run_release(common, args, relaunch),
         Command::Ticket(args) => {
             let place = Place { out: args.out, addresses: args.addresses, mirrors: args.mirrors };
             run_ticket(common, place, args.organisation.as_deref(), false)
@@ -96,8 +99,12 @@ fn run(cli: Cli, relaunch: Option<Relaunch>) -> Result<(), Failure> {
         Command::ApplyMeasured { job } => {
             let failed = |error: &(dyn std::error::Error + 'static)| Failure::new("apply", error);
             let job: Job = serde_json::from_str(&job).map_err(|error| failed(&error))?;
-            json(&job.run_here().map_err(|error| failed(&error))?);
+            let codec = Apart::new(relaunch, PATIENCE_FOLLOWING);
+            json(&job.run_here(&codec).map_err(|error| failed(&error))?);
             Ok(())
+        }
+        Command::TakeStreamsApart { patience_ms } => {
+            apart::serve(patience_ms).map_err(|error| Failure::new("take streams apart", &error))
         }
     }
 }
@@ -147,7 +154,11 @@ fn run_init(common: &Common, args: args::Init) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run_release(common: &Common, args: args::Release) -> Result<(), Failure> {
+fn run_release(
+    common: &Common,
+    args: args::Release,
+    relaunch: Option<Relaunch>,
+) -> Result<(), Failure> {
     let home = open(common, "release")?;
     let progress = Progress::on_terminal();
     let mut session = {
@@ -166,7 +177,8 @@ fn run_release(common: &Common, args: args::Release) -> Result<(), Failure> {
         bases: args.bases,
         level: args.level.level,
     };
-    let released = release(&mut session, &options, &progress, now())
+    let codec = Apart::new(relaunch, PATIENCE_MAKING);
+    let released = release(&mut session, &options, &codec, &progress, now())
         .map_err(|error| Failure::new("release", &error))?;
     if args.json {
         json(&show::released_json(&released))

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use container::{Codec, Here};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -81,6 +82,17 @@ impl Vendor {
         self.release_with(dir, version, |_| ())
     }
 
+    /// The same, with streams taken apart by `codec`.
+    pub(crate) fn release_by(
+        &self,
+        dir: &Path,
+        version: &str,
+        codec: &dyn Codec,
+    ) -> Result<Released, ReleaseError> {
+        let mut session = self.session(&Steps::free());
+        release(&mut session, &options(dir, version), codec, &Progress::hidden(), NOW)
+    }
+
     pub(crate) fn release_with(
         &self,
         dir: &Path,
@@ -90,7 +102,7 @@ impl Vendor {
         let mut options = options(dir, version);
         edit(&mut options);
         let mut session = self.session(&Steps::free());
-        release(&mut session, &options, &Progress::hidden(), NOW)
+        release(&mut session, &options, &Here, &Progress::hidden(), NOW)
     }
 }
 
