@@ -2,7 +2,7 @@
 
 use crate::body::{self, BodyError, Choice};
 use crate::control::Copy;
-use crate::encode::{Delta, Source};
+use crate::encode::{Delta, Given, Source};
 use crate::format::{self, Codec, Header, Mark, mark};
 use crate::image::Image;
 use crate::index::Index;
@@ -41,8 +41,8 @@ const SMALL_DELTA: usize = 16 << 10;
 /// One piece and what may be said of it.
 pub(crate) struct Attempt<'a> {
     pub(crate) index: &'a Index<'a>,
-    /// The bytes of the index's sources, as they are.
-    pub(crate) sources: &'a [&'a [u8]],
+    /// The index's sources, as they are.
+    pub(crate) sources: &'a [Given<'a>],
     /// What each of them is.
     pub(crate) names: &'a [Source],
     /// Images of those that are old executables.
@@ -149,7 +149,8 @@ impl Attempt<'_> {
 
     /// The piece as copies of `segments`, and what lies between.
     fn coded(&self, target_mark: Mark, segments: &[Segment], apart: u32) -> Delta {
-        let used = Used::new(self.index, segments.iter().map(|segment| segment.old));
+        let places = segments.iter().map(|segment| segment.old);
+        let used = Used::new(self.index, self.sources, places);
         let mut made = 0;
         let copies = segments.iter().map(|segment| {
             let extra = segment.new - made;
@@ -161,7 +162,7 @@ impl Attempt<'_> {
         let header = Header { target_len, target_mark, source_count: used.sources.len() };
         let zones = self.zones(&used, segments);
         let choice = Choice { zones: &zones, copies: &copies, depth: self.depth, apart };
-        let given = used.sources.iter().map(|&source| &self.sources[source] as &dyn ReadAt);
+        let given = used.sources.iter().map(|&source| &self.sources[source].bytes as &dyn ReadAt);
         let given: Vec<&dyn ReadAt> = given.collect();
         let written = Old::new(&header, &given)
             .map_err(BodyError::Old)
@@ -196,28 +197,33 @@ impl Attempt<'_> {
 struct Used {
     sources: Vec<usize>,
     starts: Vec<u64>,
+    /// Where those bytes of each begin that are in the index.
+    matched_from: Vec<u64>,
 }
 
 impl Used {
     /// The sources that hold the bytes at `places` of the index's text.
-    fn new(index: &Index<'_>, places: impl Iterator<Item = usize>) -> Self {
+    fn new(index: &Index<'_>, given: &[Given<'_>], places: impl Iterator<Item = usize>) -> Self {
         let mut sources: Vec<usize> = places.map(|place| index.source_of(place)).collect();
         sources.sort_unstable();
         sources.dedup();
         let mut start = 0;
         let starts = sources.iter().map(|&source| {
             let here = start;
-            start += index.span(source).len() as u64;
+            start += given[source].bytes.len() as u64;
             here
         });
-        let starts = starts.collect();
-        Self { sources, starts }
+        let starts: Vec<u64> = starts.collect();
+        let matched = sources.iter().zip(&starts);
+        let matched = matched.map(|(&source, start)| start + given[source].matched_from as u64);
+        let matched_from = matched.collect();
+        Self { sources, starts, matched_from }
     }
 
     /// Where the byte at `place` of the index's text stands in the delta's sources.
     fn address(&self, index: &Index<'_>, place: usize) -> u64 {
         let source = index.source_of(place);
         let rank = self.sources.binary_search(&source).expect("every place read was counted");
-        self.starts[rank] + (place - index.span(source).start) as u64
+        self.matched_from[rank] + (place - index.span(source).start) as u64
     }
 }

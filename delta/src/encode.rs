@@ -62,10 +62,21 @@ pub enum EncodeError {
 /// Makes deltas against one set of sources.
 pub struct Encoder<'a> {
     index: Index<'a>,
-    sources: Vec<&'a [u8]>,
+    sources: Vec<Given<'a>>,
     names: Vec<Source>,
     images: Vec<Option<Image>>,
     depth: usize,
+    /// Whether pieces are made from old bytes alone.
+    is_alone: bool,
+}
+
+/// A source, and which of its bytes are matched.
+#[derive(Debug, Clone)]
+pub(crate) struct Given<'a> {
+    /// All of its bytes.
+    pub(crate) bytes: &'a [u8],
+    /// Where in them those begin that are in the index.
+    pub(crate) matched_from: usize,
 }
 
 impl<'a> Encoder<'a> {
@@ -77,16 +88,46 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// `Window` if the sources have more than `limits::MAX_WINDOW_BYTES`.
     pub fn new(sources: Vec<&'a [u8]>, options: &Options) -> Result<Self, EncodeError> {
+        let parts = sources.iter().map(|source| 0..source.len()).collect();
+        Ok(Self { is_alone: false, ..Self::over(sources, parts, options)? })
+    }
+
+    /// As [`Encoder::new`], but copies come from these `parts` of the sources
+    /// alone, one of each, and pieces are not made from each other: of what is
+    /// longer than a window, several encoders may read one part each, and the
+    /// smallest delta of each piece be kept.
+    ///
+    /// # Errors
+    /// `Window` if the parts have more than `limits::MAX_WINDOW_BYTES`.
+    ///
+    /// # Panics
+    /// If a part is not within its source, or there are not as many.
+    pub fn over(
+        sources: Vec<&'a [u8]>,
+        parts: Vec<Range<usize>>,
+        options: &Options,
+    ) -> Result<Self, EncodeError> {
+        assert_eq!(sources.len(), parts.len(), "each source has its part");
         if !(1..=22).contains(&options.level) {
             return Err(EncodeError::Level { found: options.level });
         }
         let images: Vec<Option<Image>> =
             sources.par_iter().map(|source| Image::of(source)).collect();
-        let both = sources.par_iter().zip(&images);
-        let matched = both.map(|(source, image)| masked(source, image.as_ref()));
+        let all = sources.par_iter().zip(&images).zip(&parts);
+        let matched = all.map(|((source, image), part)| match masked(source, image.as_ref()) {
+            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[part.clone()]),
+            Cow::Owned(mut bytes) => {
+                bytes.truncate(part.end);
+                bytes.drain(..part.start);
+                Cow::Owned(bytes)
+            }
+        });
         let index = Index::new(matched.collect())?;
         let names = (0..sources.len()).map(Source::Old).collect();
-        Ok(Self { index, sources, names, images, depth: options.depth() })
+        let given = sources.into_iter().zip(parts);
+        let given = given.map(|(bytes, part)| Given { bytes, matched_from: part.start });
+        let sources = given.collect();
+        Ok(Self { index, sources, names, images, depth: options.depth(), is_alone: true })
     }
 
     /// A delta object for every piece of every target, in their order.
@@ -173,7 +214,7 @@ struct Ladder<'a> {
 /// Old bytes, and the pieces of lower levels.
 struct Rung<'a> {
     index: Index<'a>,
-    sources: Vec<&'a [u8]>,
+    sources: Vec<Given<'a>>,
     names: Vec<Source>,
 }
 
@@ -181,6 +222,9 @@ impl<'a> Ladder<'a> {
     fn of(encoder: &Encoder<'a>, pieces: &[&'a Piece<'a>]) -> Self {
         let all: Vec<&[u8]> =
             pieces.iter().map(|piece| &piece.new.masked[piece.place.clone()]).collect();
+        if encoder.is_alone {
+            return Self { levels: vec![0; pieces.len()], rungs: Vec::new() };
+        }
         let kinship = Kinship::of(encoder.index.text(), &all);
         let mut rungs: Vec<Rung<'a>> = Vec::new();
         for read in kinship.read.iter().take_while(|read| !read.is_empty()) {
@@ -191,7 +235,8 @@ impl<'a> Ladder<'a> {
             let mut sources = below.map_or(&encoder.sources, |rung| &rung.sources).clone();
             let mut names = below.map_or(&encoder.names, |rung| &rung.names).clone();
             for &piece in read {
-                sources.push(&pieces[piece].new.bytes[pieces[piece].place.clone()]);
+                let bytes = &pieces[piece].new.bytes[pieces[piece].place.clone()];
+                sources.push(Given { bytes, matched_from: 0 });
                 names.push(Source::Made(piece));
             }
             rungs.push(Rung { index, sources, names });

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use updraft_delta::limits::MAX_LEVEL;
-use updraft_delta::{Delta, EncodeError, Encoder, Options, Source, Target, header};
+use updraft_delta::{Delta, EncodeError, Encoder, Options, ReadAt, Source, Target, apply, header};
 
 use crate::edits::executable::{library, mac_library, windows_library};
 use crate::edits::{Random, edited, program, seeds};
@@ -205,5 +205,36 @@ fn damaged_executables_come_back() {
         let new = if random.below(3) == 0 { edited(&new, &mut random) } else { new };
         let cut = random.below(new.len());
         deltas_of(&[old], &new, &[cut, new.len()], &FAST);
+    }
+}
+
+#[test]
+fn parts_of_a_long_source_are_read_where_they_are() {
+    for seed in seeds(20) {
+        let mut random = Random(seed);
+        let first = random.bytes(3000, 60);
+        let old = match seed % 3 {
+            0 => library(30, false),
+            _ => random.bytes(40_000, 60),
+        };
+        let new = if seed % 3 == 0 { library(30, true) } else { edited(&old, &mut random) };
+        let ends = [new.len() / 2, new.len()];
+        let halves = [0..old.len() / 2, old.len() / 2..old.len()].map(|part| {
+            let parts = vec![0..0, part];
+            let encoder = Encoder::over(vec![&first, &old], parts, &FAST).unwrap();
+            encoder.encode(&[Target { bytes: &new, piece_ends: &ends }], &|_| ()).remove(0)
+        });
+        for (piece, (start, end)) in [(0, ends[0]), (ends[0], ends[1])].into_iter().enumerate() {
+            for delta in halves.iter().map(|deltas| &deltas[piece]) {
+                assert!(!delta.sources.contains(&Source::Old(0)), "nothing of it is matched");
+                let given: Vec<&dyn ReadAt> = delta.sources.iter().map(|_| &old as _).collect();
+                let mut out = Vec::new();
+                apply(&delta.object, &given, (end - start) as u64, &mut out).unwrap();
+                assert!(out == new[start..end], "piece {start}..{end}");
+            }
+            // Edits of a few hundred bytes leave most of it where it was.
+            let smaller = halves.iter().map(|deltas| deltas[piece].object.len()).min().unwrap();
+            assert!(smaller * 4 < (end - start) * 3, "{smaller} bytes of {}", end - start);
+        }
     }
 }

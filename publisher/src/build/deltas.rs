@@ -85,14 +85,33 @@ pub fn put_patch(
 
     let mut sources = Sources::default();
     let mut rows: Vec<Option<DeltaRow>> = vec![None; shapes.len()];
-    for window in windows((old, &changes.gone, &views.old), new, &shapes, WINDOW_BYTES) {
+    // Of what is made from parts of a long file, one after the other.
+    let mut smallest: BTreeMap<usize, (Delta, PatchSource)> = BTreeMap::new();
+    let limits = (WINDOW_BYTES, delta::limits::MAX_WINDOW_BYTES as u64);
+    for window in windows((old, &changes.gone, &views.old), new, &shapes, limits) {
         if window.jobs.is_empty() {
             continue;
         }
         let loaded = load(&window, base.1, repository)?;
-        let encoder = Encoder::new(loaded.iter().map(Vec::as_slice).collect(), options)?;
+        let bytes: Vec<&[u8]> = loaded.iter().map(Vec::as_slice).collect();
+        let encoder = match &window.part {
+            None => Encoder::new(bytes, options)?,
+            Some(part) => {
+                let place = |at: u64| usize::try_from(at).expect("it is within what is in memory");
+                Encoder::over(bytes, vec![place(part.start)..place(part.end)], options)?
+            }
+        };
         for batch in batches(&window.jobs) {
             let made = encode(&encoder, batch, &shapes, (source, &views), &stage)?;
+            if window.part.is_some() {
+                for (shape, delta) in made {
+                    match smallest.get(&shape) {
+                        Some((kept, _)) if kept.object.len() <= delta.object.len() => {}
+                        _ => drop(smallest.insert(shape, (delta, window.sources[0].clone()))),
+                    }
+                }
+                continue;
+            }
             let numbers: Vec<usize> = made.iter().map(|(shape, _)| *shape).collect();
             for (shape, delta) in made {
                 let named = delta.sources.iter().map(|source| match *source {
@@ -102,6 +121,11 @@ pub fn put_patch(
                 rows[shape] = Some(put_delta(&delta.object, named.collect(), repository)?);
             }
         }
+    }
+    for (shape, (delta, read)) in smallest {
+        // They read nothing but the long file.
+        let named = delta.sources.iter().map(|_| DeltaSource::Old(sources.place(&read)));
+        rows[shape] = Some(put_delta(&delta.object, named.collect(), repository)?);
     }
     let opened = match opened.is_empty() {
         true => None,

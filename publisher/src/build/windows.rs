@@ -7,6 +7,7 @@
 //! opened is read as its view, and as it is where that is of use too.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
 use manifest::release::layout::Shape;
 use manifest::release::limits::SMALL_FILE_BYTES;
@@ -23,6 +24,10 @@ pub struct Window {
     pub sources: Vec<PatchSource>,
     /// The bytes of all sources.
     pub source_bytes: u64,
+    /// Which bytes of its only source it reads, if that is longer than a window:
+    /// what is made from it is made from each of its parts, and the smaller
+    /// delta kept.
+    pub part: Option<Range<u64>>,
     /// What is made from them.
     pub jobs: Vec<Job>,
 }
@@ -39,25 +44,32 @@ pub struct Job {
 }
 
 /// Spreads the rows `gone` of `base`, some of them `opened`, and the `shapes` of `release` that are
-/// to be made, over windows of at most `window_bytes`; at least one.
-///
-/// A file too large for any suffix array is no source at all.
+/// to be made, over windows of at most `window_bytes`; at least one. A file
+/// longer than any suffix array has several to itself.
 #[must_use]
 pub fn windows(
     (base, gone, opened): (&Tree, &[u32], &BTreeMap<u32, OldView>),
     release: &Tree,
     shapes: &[Shape],
-    window_bytes: u64,
+    (window_bytes, longest_bytes): (u64, u64),
 ) -> Vec<Window> {
     let mut windows = vec![Window::default()];
     let mut begins: Vec<&str> = vec![""];
     for (source, bytes) in sources(base, gone, opened) {
-        if bytes > delta::limits::MAX_WINDOW_BYTES as u64 {
+        if bytes > longest_bytes {
+            let path = base.entries()[source.rows[0] as usize].path.as_str();
+            for part in parts(bytes, window_bytes) {
+                let source_bytes = part.end - part.start;
+                let (sources, jobs) = (vec![source.clone()], Vec::new());
+                begins.push(path);
+                windows.push(Window { sources, source_bytes, part: Some(part), jobs });
+            }
             continue;
         }
-        let full = windows
-            .last()
-            .is_some_and(|last| last.source_bytes > 0 && last.source_bytes + bytes > window_bytes);
+        let full = windows.last().is_some_and(|last| {
+            let over = last.source_bytes > 0 && last.source_bytes + bytes > window_bytes;
+            over || last.part.is_some()
+        });
         if full {
             begins.push(base.entries()[source.rows[0] as usize].path.as_str());
             windows.push(Window::default());
@@ -69,10 +81,25 @@ pub fn windows(
     for job in jobs(shapes) {
         let row = shapes[job.first].parts[0].row;
         let path = release.entries()[row as usize].path.as_str();
-        let window = begins.partition_point(|begin| *begin <= path) - 1;
-        windows[window].jobs.push(job);
+        let end = begins.partition_point(|begin| *begin <= path);
+        let is_part = windows[end - 1].part.is_some();
+        // All parts of one file begin at the same path.
+        let first = begins.partition_point(|begin| *begin < begins[end - 1]);
+        let first = if is_part { first } else { end - 1 };
+        for window in &mut windows[first..end] {
+            if !is_part || window.part.is_some() {
+                window.jobs.push(job);
+            }
+        }
     }
     windows
+}
+
+/// As few parts of a long file as fit into windows.
+fn parts(bytes: u64, window_bytes: u64) -> impl Iterator<Item = Range<u64>> {
+    let count = bytes.div_ceil(window_bytes);
+    let len = bytes.div_ceil(count);
+    (0..count).map(move |part| part * len..((part + 1) * len).min(bytes))
 }
 
 /// A pack of small files that is being filled.
@@ -175,7 +202,7 @@ mod tests {
         let base = tree(&[("a", 10), ("b", 20), ("c", 30), ("d", 300 * KIB)]);
         let view = |len, closed_too| OldView { len, closed_too };
         let opened = [(1, view(60, false)), (2, view(400 * KIB, true)), (3, view(70, false))];
-        let found = windows((&base, &all(&base), &opened.into()), &base, &[], 1 << 30);
+        let found = windows((&base, &all(&base), &opened.into()), &base, &[], (1 << 30, 1 << 30));
         let source = |rows: &[u32], views: Option<Vec<u64>>| {
             let rows = rows.to_vec();
             PatchSource { rows, views }
@@ -192,7 +219,8 @@ mod tests {
     #[test]
     fn small_files_are_packed_and_large_ones_stand_alone() {
         let base = tree(&[("a", 10), ("b", 300 * KIB), ("c", 20), ("d", 0)]);
-        let windows = windows((&base, &all(&base), &BTreeMap::new()), &base, &[], 1 << 30);
+        let windows =
+            windows((&base, &all(&base), &BTreeMap::new()), &base, &[], (1 << 30, 1 << 30));
         assert_eq!(windows.len(), 1);
         assert_eq!(rows(&windows[0]), [vec![0, 2], vec![1]]);
         assert_eq!(windows[0].source_bytes, 300 * KIB + 30);
@@ -203,7 +231,12 @@ mod tests {
         let files = [("a", 900 * KIB), ("b", 900 * KIB), ("c", 3000 * KIB), ("d", 900 * KIB)];
         let base = tree(&files);
         let shapes = Layout::of(&base).shapes;
-        let windows = windows((&base, &all(&base), &BTreeMap::new()), &base, &shapes, 2000 * KIB);
+        let windows = windows(
+            (&base, &all(&base), &BTreeMap::new()),
+            &base,
+            &shapes,
+            (2000 * KIB, 4000 * KIB),
+        );
         let sources: Vec<_> = windows.iter().map(rows).collect();
         assert_eq!(sources, [vec![vec![0], vec![1]], vec![vec![2]], vec![vec![3]]]);
         let counts: Vec<Vec<usize>> =
@@ -212,11 +245,33 @@ mod tests {
     }
 
     #[test]
+    fn a_file_too_long_for_one_window_is_read_in_parts() {
+        let base = tree(&[("a", 900 * KIB), ("b", 5000 * KIB), ("c", 900 * KIB)]);
+        let shapes = Layout::of(&base).shapes;
+        let limits = (2000 * KIB, 4000 * KIB);
+        let windows = windows((&base, &all(&base), &BTreeMap::new()), &base, &shapes, limits);
+        let sources: Vec<_> = windows.iter().map(rows).collect();
+        assert_eq!(
+            sources,
+            [vec![vec![0]], vec![vec![1]], vec![vec![1]], vec![vec![1]], vec![vec![2]]]
+        );
+        let parts: Vec<u64> = windows.iter().map(|w| w.source_bytes).collect();
+        assert_eq!(parts.iter().sum::<u64>(), 6800 * KIB);
+        assert!(windows[1..4].iter().all(|window| window.part.is_some()));
+        assert!(windows[1..4].iter().all(|window| window.source_bytes <= 2000 * KIB));
+        // All parts make the same, others nothing twice.
+        let counts: Vec<Vec<usize>> =
+            windows.iter().map(|w| w.jobs.iter().map(|job| job.count).collect()).collect();
+        assert_eq!(counts, [vec![1], vec![5], vec![5], vec![5], vec![1]]);
+    }
+
+    #[test]
     fn without_any_old_file_everything_is_still_made() {
         let base = tree(&[("a", 10)]);
         let release = tree(&[("b", 20), ("c", 2000 * KIB)]);
         let shapes = Layout::of(&release).shapes;
-        let windows = windows((&base, &[], &BTreeMap::new()), &release, &shapes, 1 << 30);
+        let windows =
+            windows((&base, &[], &BTreeMap::new()), &release, &shapes, (1 << 30, 1 << 30));
         assert_eq!(windows.len(), 1);
         let made: usize = windows[0].jobs.iter().map(|job| job.count).sum();
         assert_eq!(made, shapes.len());
