@@ -1,4 +1,5 @@
-//! The parts of a macOS executable or library, 64-bit, of one architecture.
+//! The parts of a macOS executable or library, 64-bit, of one architecture or
+//! of several in one file.
 
 use crate::image::{Image, Part, is_sound, name, quad, word};
 use crate::zones::{Kind, Place};
@@ -12,8 +13,44 @@ const INSTRUCTIONS: u32 = 0x8000_0400;
 /// The bytes of a section's description.
 const ROW: usize = 80;
 
-/// The parts of `bytes`, if they are Mach-O for a known machine.
+/// The most architectures of one file; Java's classes begin with the same four
+/// bytes, and then with a larger number.
+const SLICES: usize = 4;
+
+/// The bytes of an architecture's description.
+const SLICE_ROW: usize = 20;
+
+/// Architectures lie in the same places in memory. They are told apart by these
+/// bits of an address, which no real one has.
+const APART_BITS: u32 = 44;
+
+/// The parts of `bytes`, if they are Mach-O for known machines.
 pub(crate) fn image(bytes: &[u8]) -> Option<Image> {
+    let big = |at: usize| word(bytes, at).map(|word| word.swap_bytes() as usize);
+    if big(0)? != 0xcafe_babe {
+        return slice(bytes);
+    }
+    let count = big(4).filter(|count| *count <= SLICES)?;
+    let mut parts = Vec::new();
+    for index in 0..count {
+        let row = 8 + index * SLICE_ROW;
+        let (start, len) = (big(row + 8)?, big(row + 12)?);
+        let Some(found) = slice(bytes.get(start..start.checked_add(len)?)?) else { continue };
+        parts.extend(found.parts.into_iter().map(|part| {
+            let Place { va, at, len } = part.place;
+            let va = va + ((index as u64) << APART_BITS);
+            let place = Place { va, at: at + start as u64, len };
+            // What pointers hold has no such bits.
+            let known = index == 0 || part.kind != Kind::Pointers;
+            let kind = if known { part.kind } else { Kind::Data };
+            Part { name: format!("{index} {}", part.name), kind, place, ..part }
+        }));
+    }
+    Some(Image { parts }).filter(|image| image.parts.iter().all(|part| part.place.va < 1 << 47))
+}
+
+/// The parts of `bytes`, if they are Mach-O for one known machine.
+fn slice(bytes: &[u8]) -> Option<Image> {
     if word(bytes, 0)? != 0xfeed_facf {
         return None;
     }

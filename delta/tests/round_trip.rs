@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use updraft_delta::limits::MAX_LEVEL;
 use updraft_delta::{Delta, EncodeError, Encoder, Options, ReadAt, Source, Target, apply, header};
 
-use crate::edits::executable::{library, mac_library, windows_library};
+use crate::edits::executable::{library, mac_library, universal_library, windows_library};
 use crate::edits::{Random, edited, program, seeds};
 use crate::trip::deltas_of;
 
@@ -165,9 +165,12 @@ fn a_level_that_does_not_exist_is_refused() {
 
 #[test]
 fn executables_whose_code_moved_cost_little() {
-    for (make, most) in
-        [(library as fn(_, _) -> _, 5000), (windows_library, 9000), (mac_library, 9000)]
-    {
+    for (make, most) in [
+        (library as fn(_, _) -> _, 5000),
+        (windows_library, 9000),
+        (mac_library, 9000),
+        (universal_library, 13_500),
+    ] {
         let (old, new): (Vec<u8>, Vec<u8>) = (make(3000, false), make(3000, true));
         let ends: Vec<usize> = (1..=4).map(|part| new.len() * part / 4).collect();
         let deltas = deltas_of(&[old], &new, &ends, &Options::default());
@@ -181,7 +184,7 @@ fn executables_whose_code_moved_cost_little() {
 fn damaged_executables_come_back() {
     for seed in seeds(120) {
         let mut random = Random(seed);
-        let make = [library, windows_library, mac_library][random.below(3)];
+        let make = [library, windows_library, mac_library, universal_library][random.below(4)];
         let (mut old, mut new) = (make(150, false), make(150, true));
         if random.below(4) == 0 {
             // The same bytes for another processor.

@@ -79,6 +79,23 @@ pub(crate) fn mac_library(functions: usize, grown: bool) -> Vec<u8> {
     out
 }
 
+/// The same for two architectures, in one file.
+pub(crate) fn universal_library(functions: usize, grown: bool) -> Vec<u8> {
+    let slices = [mac_library(functions, grown), mac_library(functions / 2, grown)];
+    let mut out: Vec<u8> = [0xcafe_babe, 2].map(u32::to_be_bytes).concat();
+    let mut start = PAGE;
+    for slice in &slices {
+        let row = [0x0100_0007, 3, start as u32, slice.len() as u32, 12];
+        out.extend(row.map(u32::to_be_bytes).concat());
+        start += slice.len().next_multiple_of(PAGE);
+    }
+    for slice in &slices {
+        out.resize(out.len().next_multiple_of(PAGE), 0);
+        out.extend(slice);
+    }
+    out
+}
+
 /// What is in such a library, each section at its address.
 fn sections(functions: usize, grown: bool) -> Vec<(usize, Section)> {
     let len = |index: usize| 60 + index * 37 % 150 + if grown && index % 17 == 5 { 12 } else { 0 };
