@@ -13,8 +13,7 @@
 //! - [`links`], [`scratch`], [`sums`]: what patches make of what is installed;
 //!   [`apart`], [`relaunch`]: in processes of their own where it could take long.
 //! - [`objects`], [`partials`], [`heads`], [`trusted`], [`journal`], [`log`]: what an
-//!   agent holds,
-//!   believes, remembers and tells.
+//!   agent holds, believes, remembers and tells.
 
 pub mod apart;
 pub mod atomic;
