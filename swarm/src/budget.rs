@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// Bytes that may be spent at once after a pause, in time at the full rate.
 const BURST: Duration = Duration::from_millis(50);
 
+/// A debt from a time of higher rates is forgiven beyond this.
+const LONGEST_DEBT: Duration = Duration::from_secs(5);
+
 /// A budget of bytes a second, or none.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -33,6 +36,35 @@ impl Budget {
     #[must_use]
     pub const fn is_limited(&self) -> bool {
         self.rate.is_some()
+    }
+
+    /// Keeps to another rate from now on. Debt stays as many bytes as it was.
+    pub fn set_rate(&mut self, now: Instant, bytes_per_second: Option<u64>) {
+        if self.rate == bytes_per_second {
+            return;
+        }
+        let debt = self.paid_until.map(|at| at.saturating_duration_since(now));
+        let rate = bytes_per_second.filter(|rate| *rate > 0);
+        self.paid_until = match (debt, self.rate.filter(|rate| *rate > 0), rate) {
+            (Some(debt), Some(old), Some(new)) => {
+                Some(now + debt.mul_f64(old as f64 / new as f64).min(LONGEST_DEBT))
+            }
+            (Some(_), None, Some(_)) => Some(now),
+            _ => None,
+        };
+        self.rate = bytes_per_second;
+    }
+
+    /// The bytes a second that are kept to; `None` is without limit.
+    #[must_use]
+    pub const fn rate(&self) -> Option<u64> {
+        self.rate
+    }
+
+    /// Whether bytes may be spent now.
+    #[must_use]
+    pub fn has_room(&self, now: Instant) -> bool {
+        !self.is_closed() && self.waits_until(now).is_none()
     }
 
     /// Takes note of `bytes` spent at `now`.
@@ -88,6 +120,23 @@ mod tests {
             spent += 10_000;
         }
         assert!(spent <= 70_000, "{spent}");
+    }
+
+    #[test]
+    fn a_debt_is_paid_at_the_new_rate_and_a_closed_budget_opens_again() {
+        let now = epoch();
+        let mut budget = Budget::new(Some(1_000_000));
+        budget.spend(now, 150_000);
+        assert_eq!(budget.waits_until(now), Some(now + Duration::from_millis(100)));
+        budget.set_rate(now, Some(100_000));
+        assert_eq!(budget.waits_until(now), Some(now + Duration::from_secs(1)));
+        // What was owed at a hundred times the rate is not owed for ever.
+        budget.set_rate(now, Some(1_000));
+        assert_eq!(budget.waits_until(now), Some(now + LONGEST_DEBT));
+        budget.set_rate(now, Some(0));
+        assert!(budget.is_closed() && !budget.has_room(now));
+        budget.set_rate(now, None);
+        assert!(budget.has_room(now) && !budget.is_limited());
     }
 
     #[test]

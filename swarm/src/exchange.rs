@@ -12,18 +12,20 @@ use bytes::Bytes;
 use manifest::content::ContentId;
 use manifest::key::PublicKey;
 
+use crate::allowance::{Allowance, Rates};
 use crate::assembly::Assembly;
 use crate::block::ObjectSize;
 use crate::blocklist::BlockList;
-use crate::budget::Budget;
 use crate::fetches::{FetchId, Fetches, Report};
 use crate::keeping::Keeping;
 use crate::limits::{MAX_ENTRIES_A_FRAME, RELAYED_OBJECT_BYTES};
 use crate::link::LinkId;
 use crate::outbox::Outbox;
 use crate::parts::Parts;
+use crate::purse::Purse;
 use crate::serving::{self, Content, Holding, Manner, Serving};
 use crate::shelf::{Lookup, Read, ReadId, Shelf};
+use crate::speed::Speed;
 use crate::squeeze::{Payload, Squeezer};
 use crate::standing::{Misbehaviour, Sentence};
 use crate::transfer::{self, Place, Transfer};
@@ -117,6 +119,10 @@ pub enum Input {
         /// Its parts; nothing if there are none.
         parts: Option<Parts>,
     },
+    /// So much may move from now on.
+    Allow(Allowance),
+    /// A circuit of others carried bytes through us.
+    Carried(u64),
     /// A peer did wrong outside of this machine.
     Offence {
         /// Who.
@@ -197,6 +203,14 @@ pub struct Account {
     pub bytes_out: u64,
 }
 
+/// What was exchanged with one peer, and how fast of late.
+#[derive(Debug, Default)]
+struct Ledger {
+    account: Account,
+    speed_in: Speed,
+    speed_out: Speed,
+}
+
 /// The machine that exchanges objects.
 #[derive(Debug)]
 pub struct Exchange {
@@ -212,7 +226,8 @@ pub struct Exchange {
     squeezer: Squeezer,
     /// Nothing unless the program keeps parts.
     keeping: Option<Keeping>,
-    accounts: HashMap<PublicKey, Account>,
+    allowance: Allowance,
+    accounts: HashMap<PublicKey, Ledger>,
     out: VecDeque<Output>,
 }
 
@@ -277,7 +292,7 @@ impl Exchange {
     /// An exchange without peers.
     #[must_use]
     pub fn new(now: Instant, options: &Options) -> Self {
-        let download = Budget::new(options.download);
+        let download = Purse::new(options.download);
         Self {
             links: BTreeMap::new(),
             talking: BTreeSet::new(),
@@ -289,11 +304,15 @@ impl Exchange {
                 download,
                 options.seed,
             ),
-            serving: Serving::new(options.manner, Budget::new(options.upload), !options.seed),
+            serving: Serving::new(options.manner, Purse::new(options.upload), !options.seed),
             shelf: Shelf::default(),
             fetches: Fetches::default(),
             squeezer: Squeezer::default(),
             keeping: None,
+            allowance: Allowance {
+                all: Rates { up: options.upload, down: options.download },
+                far: Rates::default(),
+            },
             accounts: HashMap::new(),
             out: VecDeque::new(),
         }
@@ -307,7 +326,7 @@ impl Exchange {
                 self.links.insert(link, Link { peer, origin, relayed, outbox });
                 let place = if near { Place::Near } else { Place::Far { origin } };
                 self.transfer.join(now, link, peer, place);
-                self.serving.join(now, link);
+                self.serving.join(now, link, near);
                 let wants: Vec<_> = self.transfer.announced().collect();
                 for want in wants {
                     self.push(link, Frame::Want(vec![want]));
@@ -367,6 +386,8 @@ impl Exchange {
             }
             Input::Kept => self.keeping.iter_mut().for_each(Keeping::kept),
             Input::Recalled { id, parts } => self.transfer.restore(now, id, parts),
+            Input::Allow(allowance) => self.allow(now, allowance),
+            Input::Carried(bytes) => self.serving.carried(now, bytes),
             Input::Offence { peer, what } => self.offence(now, peer, what),
         }
     }
@@ -431,14 +452,32 @@ impl Exchange {
     /// What was exchanged with a peer.
     #[must_use]
     pub fn account(&self, peer: &PublicKey) -> Account {
-        self.accounts.get(peer).copied().unwrap_or_default()
+        self.accounts.get(peer).map(|ledger| ledger.account).unwrap_or_default()
+    }
+
+    /// What is exchanged with a peer of late: bytes a second that come, and
+    /// that go out.
+    #[must_use]
+    pub fn pace(&self, now: Instant, peer: &PublicKey) -> (u64, u64) {
+        let ledger = self.accounts.get(peer);
+        ledger.map(|l| (l.speed_in.rate(now), l.speed_out.rate(now))).unwrap_or_default()
+    }
+
+    /// The same with everybody.
+    #[must_use]
+    pub fn pace_of_all(&self, now: Instant) -> (u64, u64) {
+        self.accounts.values().fold((0, 0), |(down, up), ledger| {
+            (down + ledger.speed_in.rate(now), up + ledger.speed_out.rate(now))
+        })
     }
 
     fn frame(&mut self, now: Instant, link: LinkId, frame: Frame) {
         let Some(Link { peer, relayed, .. }) = self.links.get(&link) else { return };
         let relayed = *relayed;
-        let account = self.accounts.entry(*peer).or_default();
-        account.bytes_in += frame.wire_bytes() as u64;
+        let ledger = self.accounts.entry(*peer).or_default();
+        let bytes = frame.wire_bytes() as u64;
+        ledger.account.bytes_in += bytes;
+        ledger.speed_in.add(now, bytes);
         match frame {
             Frame::Want(wants) => {
                 self.transfer.peer_wants(link, &wants);
@@ -546,7 +585,7 @@ impl Exchange {
     fn serving_output(&mut self, now: Instant, output: serving::Output) {
         match output {
             serving::Output::Send { link, frame } => {
-                self.send(link, frame);
+                self.send(now, link, frame);
                 if self.news.contains_key(&link) && !self.serving.is_supplied(link) {
                     self.talking.insert(link);
                 }
@@ -559,6 +598,21 @@ impl Exchange {
                     self.offence(now, peer, what);
                 }
             }
+        }
+    }
+
+    fn allow(&mut self, now: Instant, allowance: Allowance) {
+        if std::mem::replace(&mut self.allowance, allowance) == allowance {
+            return;
+        }
+        let Allowance { all, far } = allowance;
+        let closed = [true, false].map(|near| self.serving.is_closed(near));
+        self.transfer.set_rates(now, all.down, far.down);
+        self.serving.set_rates(now, all.up, far.up);
+        let opened = |near: bool, was: bool| was && !self.serving.is_closed(near);
+        if opened(true, closed[0]) || opened(false, closed[1]) {
+            // Nobody was told of what came meanwhile.
+            self.serving.tell_all(&holdings!(self));
         }
     }
 
@@ -680,16 +734,18 @@ impl Exchange {
                 continue;
             }
             while let Some(frame) = self.links.get_mut(&id).and_then(|link| link.outbox.pop()) {
-                self.send(id, frame);
+                self.send(now, id, frame);
             }
         }
         self.out.pop_front()
     }
 
-    fn send(&mut self, link: LinkId, frame: Frame) {
+    fn send(&mut self, now: Instant, link: LinkId, frame: Frame) {
         if let Some(Link { peer, .. }) = self.links.get(&link) {
-            let account = self.accounts.entry(*peer).or_default();
-            account.bytes_out += frame.wire_bytes() as u64;
+            let ledger = self.accounts.entry(*peer).or_default();
+            let bytes = frame.wire_bytes() as u64;
+            ledger.account.bytes_out += bytes;
+            ledger.speed_out.add(now, bytes);
             self.out.push_back(Output::Send { link, frame });
         }
     }

@@ -531,3 +531,73 @@ fn a_program_that_never_brings_what_it_keeps_is_not_waited_for() {
     let (recalls, requests, _) = asked(now + RECALL_PATIENCE);
     assert_eq!((recalls, requests), (0, true));
 }
+
+#[test]
+fn the_limit_for_the_world_spares_the_local_network() {
+    for limit_at_sender in [true, false] {
+        let objects = objects(&[1_000_000; 2], 21);
+        let mut net = Net::new(21, MS);
+        (0..3).for_each(|_| _ = net.add(Manner::Peer, None, Conduct::Honest));
+        net.nodes[2].site = 1;
+        let (node, far) = match limit_at_sender {
+            true => (0, Rates { up: Some(400_000), down: None }),
+            false => (2, Rates { up: None, down: Some(400_000) }),
+        };
+        net.input(node, Input::Allow(Allowance { all: Rates::default(), far }));
+        net.hold(0, &objects);
+        net.connect(0, 1);
+        net.connect(0, 2);
+        net.fetch(1, &objects);
+        net.fetch(2, &objects);
+        let near = net.run(60 * SECOND, |net| net.all_finished(1..2)).expect("nearby");
+        assert!(near < SECOND, "{near:?}");
+        let far = net.run(60 * SECOND, |net| net.all_finished(2..3)).expect("far away");
+        assert!(far > 4_500 * MS && far < 5_500 * MS, "{far:?}");
+    }
+}
+
+#[test]
+fn who_makes_way_soon_gets_little_and_afterwards_everything() {
+    let seed = seed(22);
+    let objects = objects(&[1_048_576; 8], 22);
+    let mut net = swarm(seed, 7, SLOW, &objects);
+    net.connect_all();
+    fetch_all(&mut net, 1..8, &objects);
+    let came = |net: &Net| (0..7).map(|peer| net.account(7, peer).bytes_in).sum::<u64>();
+    net.run(2 * SECOND, |_| false);
+    let all = Rates { up: Some(25_000), down: Some(25_000) };
+    net.input(7, Input::Allow(Allowance { all, far: Rates::default() }));
+    net.run(2_700 * MS, |_| false);
+    let before = came(&net);
+    net.run(4_700 * MS, |_| false);
+    let little = came(&net) - before;
+    println!("{little} bytes in two seconds");
+    assert!(little < 120_000, "{little}");
+    net.input(7, Input::Allow(Allowance::default()));
+    let took = net.run(60 * SECOND, |net| net.all_finished(1..8)).expect("finished");
+    assert!(took < 14 * SECOND, "{took:?}");
+}
+
+#[test]
+fn a_member_that_may_not_move_anything_goes_on_once_it_may() {
+    let objects = objects(&[1_000_000; 2], 23);
+    let mut net = Net::new(23, MS);
+    (0..3).for_each(|_| _ = net.add(Manner::Peer, SLOW, Conduct::Honest));
+    net.hold(0, &objects);
+    net.connect(0, 1);
+    net.connect(1, 2);
+    let closed = Allowance { all: Rates::NOTHING, far: Rates::default() };
+    // The one in the middle fetches nothing, and later gives nothing.
+    net.input(1, Input::Allow(closed));
+    net.fetch(1, &objects);
+    net.fetch(2, &objects);
+    net.run(5 * SECOND, |_| false);
+    assert_eq!(net.account(1, 0).bytes_in / 1_000, 0);
+    let taking = Rates { up: Some(0), down: None };
+    net.input(1, Input::Allow(Allowance { all: taking, far: Rates::default() }));
+    net.run(20 * SECOND, |net| net.all_finished(1..2)).expect("the one in the middle");
+    net.run(22 * SECOND, |_| false);
+    assert_eq!(net.account(2, 1).bytes_in / 1_000, 0);
+    net.input(1, Input::Allow(Allowance::default()));
+    net.run(60 * SECOND, |net| net.all_finished(2..3)).expect("the last");
+}

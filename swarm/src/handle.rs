@@ -10,8 +10,10 @@ use manifest::content::ContentId;
 use manifest::key::PublicKey;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::allowance::Allowance;
 use crate::ask::Topic;
 use crate::block::{ObjectSize, TooLarge};
+use crate::courtesy::Passed;
 use crate::event::AnnouncementId;
 use crate::limits::MAX_ANNOUNCEMENT;
 
@@ -173,6 +175,23 @@ pub struct PeerInfo {
     pub bytes_in: u64,
     /// Bytes of objects and their protocol that we sent it.
     pub bytes_out: u64,
+    /// The same, a second, of late.
+    pub pace: Passed,
+    /// Whether it is on our own local network.
+    pub is_near: bool,
+}
+
+/// What moves, and what may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pacing {
+    /// What may move now.
+    pub allowance: Allowance,
+    /// Bytes a second that members send us and we send them, of late.
+    pub pace: Passed,
+    /// Whether somebody else uses the line, and we make way.
+    pub yields: bool,
+    /// Bytes a second that somebody else moves, as far as is known.
+    pub others: Passed,
 }
 
 /// How far a wanted object has come.
@@ -211,6 +230,8 @@ pub(crate) enum Command {
     SetChain(Vec<u8>),
     Peers(oneshot::Sender<Vec<PeerInfo>>),
     Progress(oneshot::Sender<Vec<ObjectProgress>>),
+    Limit(Allowance),
+    Line(Option<Passed>, oneshot::Sender<Pacing>),
     Dial(String),
     ListenAddresses(oneshot::Sender<Vec<String>>),
 }
@@ -367,6 +388,31 @@ impl Handle {
     /// [`Stopped`].
     pub async fn progress(&self) -> Result<Vec<ObjectProgress>, Stopped> {
         self.answered(Command::Progress).await
+    }
+
+    /// Moves no more than this from now on.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn limit(&self, limits: Allowance) -> Result<(), Stopped> {
+        self.command(Command::Limit(limits)).await
+    }
+
+    /// Tells what has passed over the machine's line since some time in the
+    /// past, ours and what is anybody else's, so that the latter is left room.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn observe_line(&self, line: Passed) -> Result<Pacing, Stopped> {
+        self.answered(|answer| Command::Line(Some(line), answer)).await
+    }
+
+    /// What moves, and what may.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn pacing(&self) -> Result<Pacing, Stopped> {
+        self.answered(|answer| Command::Line(None, answer)).await
     }
 
     /// Tries an address, now and again for as long as peers are few.

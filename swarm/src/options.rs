@@ -4,6 +4,7 @@ use manifest::admission::guide::Guide;
 use manifest::admission::workgroup::WorkgroupTrust;
 use manifest::key::SigningKey;
 
+use crate::allowance::{Allowance, Rates};
 use crate::limits::ASSEMBLY_BYTES;
 
 /// How a node shares.
@@ -40,6 +41,9 @@ pub struct Options {
     pub upload_bytes_per_second: Option<u64>,
     /// Bytes a second asked for at most.
     pub download_bytes_per_second: Option<u64>,
+    /// Of these, bytes a second sent to and asked of those beyond the local
+    /// network; what is carried for others counts as sent.
+    pub far: Rates,
     /// How we share.
     pub role: Role,
     /// Whether members whom networks hide may be reached through us, within
@@ -63,10 +67,20 @@ impl Options {
             dns_sd: false,
             upload_bytes_per_second: None,
             download_bytes_per_second: None,
+            far: Rates::default(),
             role: Role::Peer,
             relay: true,
             assembly_bytes: ASSEMBLY_BYTES,
         }
+    }
+}
+
+impl Options {
+    /// What may move.
+    #[must_use]
+    pub const fn allowance(&self) -> Allowance {
+        let all = Rates { up: self.upload_bytes_per_second, down: self.download_bytes_per_second };
+        Allowance { all, far: self.far }
     }
 }
 

@@ -17,13 +17,13 @@ use manifest::content::ContentId;
 use crate::block::ObjectSize;
 use crate::blocklist::BlockList;
 use crate::blockmap::BlockMap;
-use crate::budget::Budget;
 use crate::limits::{
-    MAX_REMEMBERED_HOLDINGS, MAX_REQUESTED_BLOCKS, MAX_WAITING_FOR_SLOT, MAX_WANTS, SLOT_PATIENCE,
-    SLOT_QUANTUM, UPLOAD_SLOTS,
+    BLOCK_BYTES, MAX_REMEMBERED_HOLDINGS, MAX_REQUESTED_BLOCKS, MAX_WAITING_FOR_SLOT, MAX_WANTS,
+    SLOT_PATIENCE, SLOT_QUANTUM, UPLOAD_SLOTS,
 };
 use crate::link::LinkId;
 use crate::pace::Pace;
+use crate::purse::Purse;
 use crate::serving::revealing::{FIRST_REVEALED, MOST_REVEALED, Revealing};
 use crate::shelf::Lookup;
 use crate::squeeze::Payload;
@@ -38,6 +38,10 @@ const NEARLY_IDLE: usize = 6;
 const MANY_BLOCKS: usize = 128;
 /// How far ahead of what is sent reads begin.
 const READ_AHEAD: usize = 32;
+
+/// Under a limit no more is promised than can be sent within this: whoever
+/// waited longer would take us for one that holds its blocks back.
+const PROMISED: u64 = 20;
 
 /// What we hold of an object.
 #[derive(Debug)]
@@ -121,6 +125,8 @@ struct Wanted {
 
 #[derive(Debug)]
 struct Upload {
+    /// Whether the peer is on our own local network.
+    near: bool,
     wants: BTreeMap<WantIndex, Wanted>,
     by_id: HashMap<ContentId, WantIndex>,
     /// What the peer holds, or was told that we hold.
@@ -154,7 +160,7 @@ pub struct Serving {
     slots: VecDeque<LinkId>,
     /// Peers that wait for a slot.
     waiting: VecDeque<LinkId>,
-    upload: Budget,
+    upload: Purse,
     /// Frames on their way to all peers.
     ahead: usize,
     revealing: Revealing,
@@ -164,7 +170,7 @@ pub struct Serving {
 impl Serving {
     /// Nobody there.
     #[must_use]
-    pub fn new(manner: Manner, upload: Budget, seed: u64) -> Self {
+    pub fn new(manner: Manner, upload: Purse, seed: u64) -> Self {
         Self {
             manner,
             links: BTreeMap::new(),
@@ -178,8 +184,9 @@ impl Serving {
     }
 
     /// A peer came.
-    pub fn join(&mut self, now: Instant, link: LinkId) {
+    pub fn join(&mut self, now: Instant, link: LinkId, near: bool) {
         let upload = Upload {
+            near,
             wants: BTreeMap::new(),
             by_id: HashMap::new(),
             known: HashMap::new(),
@@ -311,6 +318,7 @@ impl Serving {
     /// A peer asks for blocks.
     pub fn request(&mut self, link: LinkId, run: Run, list: bool, content: &mut dyn Content) {
         let crowded = self.waiting.len() >= MAX_WAITING_FOR_SLOT;
+        let overdrawn = self.is_overdrawn();
         let Some(upload) = self.links.get_mut(&link) else { return };
         // Not wanted any more: `Unwant` and the request have crossed nothing,
         // but the object may be one that we never heard of.
@@ -334,7 +342,7 @@ impl Serving {
             Holding::Some(map) => (run.first..run.first + run.count).all(|b| map.contains(b)),
         };
         let queued = upload.parked || self.slots.contains(&link) || self.waiting.contains(&link);
-        if !has || self.upload.is_closed() || (crowded && !queued) {
+        if !has || overdrawn || self.upload.is_closed(upload.near) || (crowded && !queued) {
             self.out.push_back(Output::Busy { link, run });
             return;
         }
@@ -388,8 +396,9 @@ impl Serving {
     /// When `poll` should be called even if nothing happens.
     #[must_use]
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        let anyone = !self.slots.is_empty() || !self.waiting.is_empty();
-        let budget = anyone.then(|| self.upload.waits_until(now)).flatten();
+        let waiting = self.slots.iter().chain(&self.waiting);
+        let waiting = waiting.filter_map(|link| self.links.get(link));
+        let budget = waiting.filter_map(|upload| self.upload.waits_until(now, upload.near)).min();
         let stuck = self.slots.iter().filter_map(|link| {
             let upload = self.links.get(link)?;
             let full = !upload.pace.has_room() && !self.waiting.is_empty();
@@ -415,6 +424,66 @@ impl Serving {
             })
     }
 
+    /// Sends no more than so many bytes a second from now on, to everybody and
+    /// to those far away. Whoever may have something again is told what we
+    /// hold by [`Self::gained`].
+    pub fn set_rates(&mut self, now: Instant, all: Option<u64>, far: Option<u64>) {
+        let before = self.upload.rate_of_all();
+        self.upload.set_rates(now, all, far);
+        if all.is_some_and(|all| before.is_none_or(|before| all < before / 2)) {
+            self.refuse_all();
+        }
+        self.look_at_all();
+    }
+
+    /// Tells whoever waits for blocks to ask somebody else.
+    fn refuse_all(&mut self) {
+        for (link, upload) in &mut self.links {
+            let mut run: Option<Run> = None;
+            for (index, first) in std::mem::take(&mut upload.queue) {
+                match &mut run {
+                    Some(run) if run.index == index && run.first + run.count == first => {
+                        run.count += 1;
+                    }
+                    _ => {
+                        let full = run.replace(Run { index, first, count: 1 });
+                        self.out.extend(full.map(|run| Output::Busy { link: *link, run }));
+                    }
+                }
+            }
+            self.out.extend(run.map(|run| Output::Busy { link: *link, run }));
+        }
+    }
+
+    /// Whether more is promised already than the limit lets us send soon.
+    fn is_overdrawn(&self) -> bool {
+        let Some(rate) = self.upload.rate_of_all() else { return false };
+        let promised: usize = self.links.values().map(|upload| upload.queue.len()).sum();
+        promised as u64 >= (rate.saturating_mul(PROMISED) / u64::from(BLOCK_BYTES)).max(1)
+    }
+
+    /// Whether a peer in that place is sent nothing at all.
+    #[must_use]
+    pub const fn is_closed(&self, near: bool) -> bool {
+        self.upload.is_closed(near)
+    }
+
+    /// Other bytes of ours went to somebody far away, beside what is served.
+    pub fn carried(&mut self, now: Instant, bytes: u64) {
+        self.upload.spend(now, false, bytes);
+    }
+
+    /// Tells every peer of everything it wants and does not know of.
+    pub fn tell_all(&mut self, content: &dyn Content) {
+        let wanted = self
+            .links
+            .iter()
+            .flat_map(|(link, upload)| upload.by_id.keys().map(move |id| (*link, *id)));
+        for (link, id) in wanted.collect::<Vec<_>>() {
+            self.tell(link, id, content);
+        }
+    }
+
     /// There may be something to reveal to anybody.
     fn look_at_all(&mut self) {
         self.links.values_mut().for_each(|upload| upload.look = true);
@@ -423,10 +492,10 @@ impl Serving {
 
     /// Tells one peer what we hold of one object, as far as it does not know.
     fn tell(&mut self, link: LinkId, id: ContentId, content: &dyn Content) {
-        if self.manner == Manner::Origin || self.upload.is_closed() {
+        let Some(upload) = self.links.get_mut(&link) else { return };
+        if self.manner == Manner::Origin || self.upload.is_closed(upload.near) {
             return;
         }
-        let Some(upload) = self.links.get_mut(&link) else { return };
         let Some(index) = upload.by_id.get(&id).copied() else { return };
         let size = upload.wants[&index].size;
         let all;
@@ -452,19 +521,18 @@ impl Serving {
 
     /// Gives slots, and hands the next block to a peer that has one.
     fn send(&mut self, now: Instant, content: &mut dyn Content) {
-        if self.upload.is_closed() || self.upload.waits_until(now).is_some() {
+        if !self.upload.has_any_room(now) {
             return;
         }
         for _ in 0..self.slots.len() + self.waiting.len() {
-            while self.has_slot()
-                && let Some(link) = self.waiting.pop_front()
-            {
-                self.links.get_mut(&link).expect("who waits is there").given = 0;
-                self.slots.push_back(link);
-            }
+            self.give_slots();
             let Some(link) = self.slots.pop_front() else { return };
             let upload = self.links.get_mut(&link).expect("who has a slot is there");
             if upload.queue.is_empty() {
+                continue;
+            }
+            if !self.upload.has_room(now, upload.near) {
+                self.slots.push_back(link);
                 continue;
             }
             if !upload.pace.has_room() {
@@ -489,14 +557,38 @@ impl Serving {
         }
     }
 
+    /// Gives free slots to those that have waited longest. Where a limit holds
+    /// for those far away alone, they and those nearby do not wait for each
+    /// other.
+    fn give_slots(&mut self) {
+        let apart = self.upload.is_limited(false) && !self.upload.is_limited(true);
+        let places: &[Option<bool>] = if apart { &[Some(true), Some(false)] } else { &[None] };
+        for place in places {
+            let here = |near: bool| place.is_none_or(|place| place == near);
+            while self.has_slot(here)
+                && let Some(at) = self.waiting.iter().position(|link| here(self.links[link].near))
+                && let Some(link) = self.waiting.remove(at)
+            {
+                self.links.get_mut(&link).expect("who waits is there").given = 0;
+                self.slots.push_back(link);
+            }
+        }
+    }
+
     /// Whether one more peer may be sent blocks: also where those that have a
     /// slot take them too slowly to keep the uplink busy.
-    fn has_slot(&self) -> bool {
-        if self.slots.len() < UPLOAD_SLOTS {
-            return true;
+    fn has_slot(&self, here: impl Fn(bool) -> bool) -> bool {
+        let slots = self.slots.iter().filter_map(|link| self.links.get(link));
+        let mut slots = slots.filter(|upload| here(upload.near));
+        let mut count = 0;
+        let any_room = slots.any(|upload| {
+            count += 1;
+            upload.pace.has_room()
+        });
+        if any_room {
+            count += slots.count();
         }
-        let paces = || self.slots.iter().filter_map(|link| Some(&self.links.get(link)?.pace));
-        !paces().any(Pace::has_room) && self.ahead < AHEAD_OF_ALL
+        count < UPLOAD_SLOTS || (!any_room && self.ahead < AHEAD_OF_ALL)
     }
 
     /// Hands the first block of a peer's queue over; whether anything was.
@@ -541,7 +633,7 @@ impl Serving {
             }
         };
         let bytes = frame.wire_bytes();
-        self.upload.spend(now, bytes as u64);
+        self.upload.spend(now, upload.near, bytes as u64);
         if upload.pace.ahead() == 0 {
             upload.took = now;
         }

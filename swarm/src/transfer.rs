@@ -19,13 +19,13 @@ use crate::assembly::{Added, Assembly};
 use crate::block::ObjectSize;
 use crate::blocklist::BlockList;
 use crate::blockmap::BlockMap;
-use crate::budget::Budget;
 use crate::dice::Dice;
 use crate::flight::{Asked, Flight};
 use crate::limits::MAX_WANTS;
 use crate::link::LinkId;
 use crate::objects::{Object, Objects};
 use crate::parts::Parts;
+use crate::purse::Purse;
 use crate::squeeze::{Payload, Squeezer};
 use crate::standing::{Misbehaviour, Standing};
 use crate::wire::{Run, Unwant, Want, WantIndex};
@@ -161,7 +161,7 @@ pub struct Transfer {
     spurned: Option<Instant>,
     /// When to look for objects that should make room for others.
     room_at: Instant,
-    download: Budget,
+    download: Purse,
     standing: Standing,
     dice: Dice,
     /// When the last block came that was missing.
@@ -176,7 +176,7 @@ impl Transfer {
         now: Instant,
         own: PublicKey,
         memory_budget: usize,
-        download: Budget,
+        download: Purse,
         seed: u64,
     ) -> Self {
         Self {
@@ -474,12 +474,11 @@ impl Transfer {
         if self.recheck.take_if(|at| now >= *at).is_some() {
             self.hungry.append(&mut self.idle);
         }
-        if self.download.waits_until(now).is_none() {
-            while self.out.is_empty()
-                && let Some(link) = self.hungry.pop_first()
-            {
-                self.fill(now, link);
-            }
+        while self.out.is_empty()
+            && let Some(link) = self.next_hungry(now)
+        {
+            self.hungry.remove(&link);
+            self.fill(now, link);
         }
         self.out.pop_front()
     }
@@ -491,11 +490,65 @@ impl Transfer {
             return None;
         }
         let flights = self.links.values().filter_map(|link| link.flight.next_deadline());
-        let budget = (!self.hungry.is_empty()).then(|| self.download.waits_until(now)).flatten();
+        let budget = self.hungry.iter().filter_map(|link| {
+            self.download.waits_until(now, self.links.get(link)?.place == Place::Near)
+        });
+        let budget = budget.min();
         let room = self.objects.any_queued().then_some(self.room_at);
         let recall = self.objects.recall_deadline();
         let others = self.recheck.into_iter().chain(self.spurned).chain(budget);
         flights.chain(others).chain(room).chain(recall).min()
+    }
+
+    /// Asks for no more than so many bytes a second from now on, of everybody
+    /// and of those far away. Where that is much less than before, what others
+    /// were asked for is taken back.
+    pub fn set_rates(&mut self, now: Instant, all: Option<u64>, far: Option<u64>) {
+        let before = self.download.rate_of_all();
+        self.download.set_rates(now, all, far);
+        if all.is_some_and(|all| before.is_none_or(|before| all < before / 2)) {
+            self.hold_back(now);
+        }
+        self.hungry.extend(self.links.keys());
+    }
+
+    /// The peer to ask next, as far as the budgets have room.
+    fn next_hungry(&self, now: Instant) -> Option<LinkId> {
+        if !self.download.has_any_room(now) {
+            return None;
+        }
+        let far = self.download.has_room(now, false);
+        let near = |id: &LinkId| self.links.get(id).is_some_and(|link| link.place == Place::Near);
+        self.hungry.iter().find(|id| far || near(id)).copied()
+    }
+
+    /// Takes back everything that was asked for and is not on its way yet.
+    fn hold_back(&mut self, now: Instant) {
+        let mut taken = Vec::new();
+        for (id, link) in &mut self.links {
+            let mut asked = link.flight.asked().to_vec();
+            asked.sort_unstable_by_key(|asked| (asked.index, asked.block));
+            for Asked { index, block, .. } in &asked {
+                link.flight.take_back(*index, *block);
+                link.excused += 1;
+                // The list may be on its way, or may not be.
+                link.listed.remove(index);
+                let run = Run { index: *index, first: *block, count: 1 };
+                match self.out.back_mut() {
+                    Some(Output::Cancel { link: last, run })
+                        if *last == *id
+                            && run.index == *index
+                            && run.first + run.count == *block =>
+                    {
+                        run.count += 1;
+                    }
+                    _ => self.out.push_back(Output::Cancel { link: *id, run }),
+                }
+            }
+            taken.extend(asked);
+        }
+        self.moved = now;
+        self.release(&taken);
     }
 
     /// The blocks held of an object that is under way.

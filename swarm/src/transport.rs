@@ -24,6 +24,7 @@ use manifest::key::SigningKey;
 
 use crate::circuit::{Circuits, Switchboard};
 use crate::gate::{self, AdmissionError, Gate, PATIENCE};
+use crate::odometer::Odometer;
 use crate::reach::message::{Spot, Way};
 
 /// What stands in the clear before Noise, in every workgroup alike.
@@ -49,12 +50,17 @@ pub fn keypair(key: &SigningKey) -> Keypair {
 }
 
 /// TCP, QUIC and circuits for the peer with `key`, all behind `gate`; the
-/// driver fulfils at the switchboard what is wanted of circuits.
+/// driver fulfils at the switchboard what is wanted of circuits. What passes is
+/// counted.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
 #[must_use]
-pub fn build(key: &SigningKey, gate: &Arc<Gate>) -> (Boxed<Connection>, Switchboard) {
+pub fn build(
+    key: &SigningKey,
+    gate: &Arc<Gate>,
+    odometer: Arc<Odometer>,
+) -> (Boxed<Connection>, Switchboard) {
     let keypair = keypair(key);
     let gated = GatedNoise { noise: noise(&keypair), then: Then::Admit(Arc::clone(gate)) };
     let (circuits, switchboard) = Circuits::new();
@@ -63,7 +69,10 @@ pub fn build(key: &SigningKey, gate: &Arc<Gate>) -> (Boxed<Connection>, Switchbo
     let quic = quic(&keypair, Arc::clone(gate));
     let plain = OrTransport::new(quic, tcp).map(|either, _| either.into_inner());
     let all = OrTransport::new(circuits, plain).map(|either, _| either.into_inner());
-    (all.boxed(), switchboard)
+    let counted = all.map(move |(peer, connection), end| {
+        (peer, odometer.on(end.get_remote_address(), connection))
+    });
+    (counted.boxed(), switchboard)
 }
 
 fn noise(keypair: &Keypair) -> noise::Config {

@@ -4,14 +4,16 @@ use libp2p::gossipsub::{MessageAcceptance, PublishError};
 use tokio::sync::oneshot;
 
 use crate::address::relay;
+use crate::allowance::Allowance;
 use crate::ask::Topic;
+use crate::courtesy::Passed;
 use crate::driver::behaviour::announcements;
 use crate::driver::{Answer, Driver, meet, now};
 use crate::event::AnnouncementId;
 use crate::exchange::Input;
 use crate::fetches::FetchId;
 use crate::gate::{peer_id, public_key};
-use crate::handle::{AskError, Command, ObjectProgress, PeerInfo, Verdict};
+use crate::handle::{AskError, Command, ObjectProgress, Pacing, PeerInfo, Verdict};
 use crate::standing::Misbehaviour;
 use manifest::admission::credential::Role;
 use manifest::key::PublicKey;
@@ -51,6 +53,17 @@ impl Driver {
                     blocks,
                 });
                 let _ = answer.send(progress.collect());
+            }
+            Command::Limit(limits) => {
+                self.limits = limits;
+                self.allow();
+            }
+            Command::Line(line, pacing) => {
+                if let Some(line) = line {
+                    self.courtesy.observe(now(), line, self.odometer.passed());
+                    self.allow();
+                }
+                let _ = pacing.send(self.pacing());
             }
             Command::Dial(address) => match meet::parse(&address) {
                 Ok(address) => self.learn_given(&address),
@@ -109,9 +122,30 @@ impl Driver {
         self.asks.insert((topic, number), (key, answer));
     }
 
+    /// Keeps to the limits, and to what courtesy leaves of them.
+    pub(crate) fn allow(&mut self) {
+        self.exchange.handle(now(), Input::Allow(self.allowance()));
+    }
+
+    fn allowance(&self) -> Allowance {
+        let Allowance { all, far } = self.limits;
+        Allowance { all: all.and(self.courtesy.rates()), far }
+    }
+
+    fn pacing(&self) -> Pacing {
+        let (received, sent) = self.exchange.pace_of_all(now());
+        Pacing {
+            allowance: self.allowance(),
+            pace: Passed { received, sent },
+            yields: self.courtesy.yields(),
+            others: self.courtesy.others(),
+        }
+    }
+
     fn peer_infos(&self) -> Vec<PeerInfo> {
         let connected = self.peers.iter().map(|(id, peer)| {
             let account = self.exchange.account(&peer.key);
+            let (received, sent) = self.exchange.pace(now(), &peer.key);
             let dialled = peer.links.values().filter(|link| link.dialled);
             let mut addresses: Vec<_> = dialled.map(|link| link.address.clone()).collect();
             addresses.extend_from_slice(self.book.addresses(id));
@@ -123,6 +157,8 @@ impl Driver {
                 is_relayed: peer.links.values().all(|link| relay(&link.address).is_some()),
                 bytes_in: account.bytes_in,
                 bytes_out: account.bytes_out,
+                pace: Passed { received, sent },
+                is_near: peer.links.values().any(|link| link.near),
             }
         });
         let absent = self.book.absent().filter_map(|(id, addresses)| {
@@ -136,6 +172,8 @@ impl Driver {
                 is_relayed: false,
                 bytes_in: account.bytes_in,
                 bytes_out: account.bytes_out,
+                pace: Passed::default(),
+                is_near: false,
             })
         });
         connected.chain(absent).collect()

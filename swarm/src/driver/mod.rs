@@ -39,8 +39,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::acquaintance::Acquaintance;
 use crate::address_book::{AddressBook, Dial, DialId};
+use crate::allowance::Allowance;
 use crate::ask::Topic;
 use crate::circuit::{self, Wish};
+use crate::courtesy::Courtesy;
 use crate::dns_sd::DnsSd;
 use crate::driver::behaviour::{Behaviour, BehaviourEvent};
 use crate::driver::objects::Outlet;
@@ -56,6 +58,7 @@ use crate::limits::{
     MAX_UNDELIVERED_BYTES, TALLY_WINDOW,
 };
 use crate::link::LinkId;
+use crate::odometer::Odometer;
 use crate::options::{Options, Role, StartError};
 use crate::serving::Manner;
 use crate::shelf::ReadId;
@@ -104,6 +107,8 @@ struct LinkInfo {
     dialled: bool,
     address: Multiaddr,
     since: Instant,
+    /// Whether it leads to our own local network.
+    near: bool,
 }
 
 /// A member that is connected.
@@ -119,6 +124,10 @@ type Replying = BoxFuture<'static, (Topic, ResponseChannel<Option<Vec<u8>>>, Opt
 struct Driver {
     swarm: Swarm<Behaviour>,
     exchange: Exchange,
+    /// What may move at most, whoever else uses the line.
+    limits: Allowance,
+    courtesy: Courtesy,
+    odometer: Arc<Odometer>,
     book: AddressBook,
     acquaintance: Acquaintance,
     gate: Arc<Gate>,
@@ -201,7 +210,11 @@ impl Driver {
             // One round trip less for each stream: both sides speak one version.
             .with_substream_upgrade_protocol_override(Version::V1Lazy)
             .with_per_connection_event_buffer_size(16);
-        let (transport, board) = transport::build(&options.identity, &gate);
+        let odometer = Arc::<Odometer>::default();
+        let (transport, board) = {
+            let odometer = Arc::clone(&odometer);
+            transport::build(&options.identity, &gate, odometer)
+        };
         let swarm = Swarm::new(transport, behaviour, own, config);
         let seed = chance();
         let exchange = Exchange::new(
@@ -219,6 +232,9 @@ impl Driver {
         let mut driver = Self {
             swarm,
             exchange,
+            limits: options.allowance(),
+            courtesy: Courtesy::default(),
+            odometer,
             book: AddressBook::new(own, enough_peers, !seed),
             acquaintance: Acquaintance::new(chance()),
             gate,
@@ -247,6 +263,7 @@ impl Driver {
             next: 0,
             housekeeping: now,
         };
+        driver.allow();
         driver.begin(&options, finder)?;
         Ok(driver)
     }

@@ -223,7 +223,7 @@ impl Driver {
         let near = self.listening.iter().any(|own| are_near(own, &address));
         let peer = self.peers.get_mut(&id).expect("it was just put there");
         peer.member = member.clone();
-        peer.links.insert(link, LinkInfo { dialled, address, since: now });
+        peer.links.insert(link, LinkInfo { dialled, address, since: now, near });
         self.exchange.handle(now, Input::Joined { link, peer: key, origin, near, relayed });
         self.reach_joined(now, id, link, near);
         self.keep_to_credentials(now);

@@ -17,6 +17,7 @@ use crate::circuit::{Arrival, Switchboard, Wish};
 use crate::driver::splice::{self, End, Passage};
 use crate::driver::streams::{self, Purpose};
 use crate::driver::{Driver, now};
+use crate::exchange;
 use crate::limits::{
     CIRCUIT_ASKS, CIRCUIT_FLOOD, CIRCUITS_AT_MEMBER, CIRCUITS_AT_ORIGIN, MAX_ADDRESSES,
     MAX_CIRCUITS_PENDING, RELAY_WINDOW, RELAYED_BYTES_AT_MEMBER, RELAYED_BYTES_AT_ORIGIN,
@@ -107,8 +108,10 @@ impl Reaching {
             }
         };
         // Whoever shares nothing relays nothing either.
+        let all = options.upload_bytes_per_second;
+        let shares_nothing = [all, options.far.up].contains(&Some(0));
         let willing = match options.role {
-            _ if !options.relay || options.upload_bytes_per_second == Some(0) => Willing::Never,
+            _ if !options.relay || shares_nothing => Willing::Never,
             Role::Origin => Willing::Always,
             Role::Peer => Willing::IfReached,
             Role::Auditor => Willing::Never,
@@ -464,5 +467,6 @@ impl Driver {
     /// A circuit through us has ended.
     pub(crate) fn on_circuit_end(&mut self, (circuit, carried): End) {
         self.reaching.relay.ended(circuit, carried);
+        self.exchange.handle(now(), exchange::Input::Carried(carried));
     }
 }

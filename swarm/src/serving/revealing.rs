@@ -85,14 +85,14 @@ impl Upload {
 impl Serving {
     /// The origin tells each peer of the blocks that are spread least.
     pub(super) fn reveal(&mut self, now: Instant, content: &dyn Content) {
-        if self.upload.is_closed() || !self.revealing.begin(now, self.links.len()) {
+        if self.upload.is_closed(true) || !self.revealing.begin(now, self.links.len()) {
             return;
         }
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         let mut nursed = self.links.values().filter(|upload| upload.is_nursed()).count();
         for link in links {
             let upload = self.links.get_mut(&link).expect("listed above");
-            if upload.wants.is_empty() {
+            if upload.wants.is_empty() || self.upload.is_closed(upload.near) {
                 continue;
             }
             let lonely = now.saturating_duration_since(upload.helped) >= LONELY_AFTER;

@@ -53,7 +53,8 @@ impl Raw {
     /// If `address` is no multiaddress.
     pub async fn try_connect(options: &Options, address: &str) -> Result<Self, DialError> {
         let gate = Gate::new(options.trust.clone(), options.chain.clone(), super::unix_now);
-        let (transport, _board) = transport::build(&options.identity, &gate);
+        let (transport, _board) =
+            transport::build(&options.identity, &gate, std::sync::Arc::default());
         let own = transport::keypair(&options.identity).public().to_peer_id();
         let workgroup = options.trust.id();
         let names = ["control", "data"].map(|lane| {

@@ -24,7 +24,8 @@ impl Transfer {
         if room < link.flight.worthwhile() && !link.flight.asked().is_empty() {
             return;
         }
-        if self.download.is_limited() {
+        let is_limited = self.download.is_limited(link.place == Place::Near);
+        if is_limited {
             room = room.min(1);
         }
         if room == 0 {
@@ -40,9 +41,7 @@ impl Transfer {
         for (index, block) in picked {
             self.ask(now, id, index, block);
         }
-        if self.download.is_limited()
-            && self.out.iter().any(|o| matches!(o, Output::Request { .. }))
-        {
+        if is_limited && self.out.iter().any(|o| matches!(o, Output::Request { .. })) {
             self.hungry.insert(id);
         }
     }
@@ -171,7 +170,7 @@ impl Transfer {
         self.objects.ask(now, index, block);
         let link = self.links.get_mut(&id).expect("the peer was just picked for");
         link.flight.ask(now, index, block);
-        self.download.spend(now, size.range(block).len() as u64);
+        self.download.spend(now, link.place == Place::Near, size.range(block).len() as u64);
         let list = !proven && link.listed.insert(index);
         // Neighbours travel in one request.
         if !list

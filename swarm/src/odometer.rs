@@ -1,0 +1,120 @@
+//! Counts what passes over our connections, byte by byte as it passes.
+//!
+//! Stands between a connection and those who use it. Connections within this
+//! machine are not counted, since they are on nobody's line, nor are circuits,
+//! whose bytes the connection to the relay has counted.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::Multiaddr;
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
+
+use crate::address::{is_loopback, relay};
+use crate::courtesy::Passed;
+
+/// What has passed since the start.
+#[derive(Debug, Default)]
+pub struct Odometer {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Odometer {
+    /// What has passed so far.
+    #[must_use]
+    pub fn passed(&self) -> Passed {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Passed { received: read(&self.received), sent: read(&self.sent) }
+    }
+
+    /// Counts what passes over a connection to `remote` from now on.
+    #[must_use]
+    pub fn on(self: &Arc<Self>, remote: &Multiaddr, connection: StreamMuxerBox) -> StreamMuxerBox {
+        if is_loopback(remote) || relay(remote).is_some() {
+            return connection;
+        }
+        StreamMuxerBox::new(Counted { inner: connection, odometer: Arc::clone(self) })
+    }
+}
+
+/// A connection, or a stream of one, that is counted.
+struct Counted<T> {
+    inner: T,
+    odometer: Arc<Odometer>,
+}
+
+impl Counted<StreamMuxerBox> {
+    fn stream(&self, inner: SubstreamBox) -> Counted<SubstreamBox> {
+        Counted { inner, odometer: Arc::clone(&self.odometer) }
+    }
+}
+
+impl StreamMuxer for Counted<StreamMuxerBox> {
+    type Substream = Counted<SubstreamBox>;
+    type Error = io::Error;
+
+    fn poll_inbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Self::Substream>> {
+        let polled = Pin::new(&mut self.inner).poll_inbound(cx)?;
+        polled.map(|stream| Ok(self.stream(stream)))
+    }
+
+    fn poll_outbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Self::Substream>> {
+        let polled = Pin::new(&mut self.inner).poll_outbound(cx)?;
+        polled.map(|stream| Ok(self.stream(stream)))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_close(cx)
+    }
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
+        Pin::new(&mut self.inner).poll(cx)
+    }
+}
+
+impl AsyncRead for Counted<SubstreamBox> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if let Poll::Ready(Ok(bytes)) = &read {
+            self.odometer.received.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Counted<SubstreamBox> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, buffer);
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.odometer.sent.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_close(cx)
+    }
+}
