@@ -149,12 +149,18 @@ struct Run {
     /// Seconds between two looks for releases
     #[arg(long, value_name = "SECONDS")]
     poll: Option<f64>,
-    /// Bytes to send a second, at most
+    /// Bytes to send a second beyond the local network, at most
     #[arg(long, value_name = "BYTES")]
     upload_limit: Option<u64>,
-    /// Bytes to receive a second, at most
+    /// Bytes to receive a second from beyond the local network, at most
     #[arg(long, value_name = "BYTES")]
     download_limit: Option<u64>,
+    /// Bytes to send a second, at most, the local network included
+    #[arg(long, value_name = "BYTES")]
+    total_upload_limit: Option<u64>,
+    /// Bytes to receive a second, at most, the local network included
+    #[arg(long, value_name = "BYTES")]
+    total_download_limit: Option<u64>,
     /// The line of releases to follow
     #[arg(long)]
     channel: Option<ChannelName>,
@@ -180,6 +186,9 @@ impl Run {
                 relay: self.no_relay.then_some(false),
                 upload_limit: self.upload_limit,
                 download_limit: self.download_limit,
+                total_upload_limit: self.total_upload_limit,
+                total_download_limit: self.total_download_limit,
+                ..WrittenNetwork::default()
             },
             update: WrittenUpdate { poll: self.poll, cache: None },
             ..Written::default()

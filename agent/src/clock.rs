@@ -17,6 +17,12 @@ pub fn wall() -> UnixTime {
     UnixTime::from_seconds(since.map_or(0, |since| since.as_secs())).max(WRITTEN)
 }
 
+/// Now, where the machine's owner lives.
+#[must_use]
+pub fn here() -> jiff::Zoned {
+    jiff::Zoned::now()
+}
+
 /// Now, as an entry of the log says it.
 #[must_use]
 pub fn moment() -> Moment {

@@ -10,9 +10,11 @@ use std::time::Duration;
 use manifest::name::{ChannelName, Platform};
 use serde::de::DeserializeOwned;
 use store::disk::{DiskError, read_bounded};
+use swarm::allowance::{Allowance, Rates};
 use toml::{Table, Value};
 
-use crate::limits::{CONFIG_BYTES, SHORTEST_POLL};
+use crate::leave::{Rules, WrittenRules};
+use crate::limits::{CONFIG_BYTES, SHORTEST_POLL, UPLOAD_BYTES_PER_SECOND};
 use crate::mirror::Mirror;
 
 /// What stands in `config.toml`.
@@ -48,10 +50,16 @@ pub struct WrittenNetwork {
     pub dns_sd: Option<bool>,
     /// `relay`: whether others may be reached through this machine.
     pub relay: Option<bool>,
-    /// `upload-limit`, in bytes a second.
+    /// `upload-limit`, in bytes a second, to beyond the local network.
     pub upload_limit: Option<u64>,
-    /// `download-limit`, in bytes a second.
+    /// `download-limit`, in bytes a second, from beyond the local network.
     pub download_limit: Option<u64>,
+    /// `total-upload-limit`, in bytes a second, to everybody.
+    pub total_upload_limit: Option<u64>,
+    /// `total-download-limit`, in bytes a second, from everybody.
+    pub total_download_limit: Option<u64>,
+    /// Quiet hours and the like.
+    pub rules: WrittenRules,
 }
 
 /// What stands in `[update]`, or is said by flags.
@@ -87,10 +95,10 @@ pub struct Config {
     pub dns_sd: bool,
     /// Whether others may be reached through this machine, if it can be itself.
     pub relay: bool,
-    /// Bytes to send a second, at most.
-    pub upload_limit: Option<u64>,
-    /// Bytes to receive a second, at most.
-    pub download_limit: Option<u64>,
+    /// Bytes to send and receive a second, at most.
+    pub limits: Allowance,
+    /// What may move when.
+    pub rules: Rules,
     /// The time between two looks for releases.
     pub poll: Duration,
     /// Bytes of objects that are kept to serve.
@@ -217,6 +225,15 @@ impl Written {
                 relay: network.take("relay")?,
                 upload_limit: network.take("upload-limit")?,
                 download_limit: network.take("download-limit")?,
+                total_upload_limit: network.take("total-upload-limit")?,
+                total_download_limit: network.take("total-download-limit")?,
+                rules: WrittenRules {
+                    quiet_hours: network.take("quiet-hours")?,
+                    in_quiet_hours: network.take("in-quiet-hours")?,
+                    on_metered: network.take("on-metered")?,
+                    on_battery: network.take("on-battery")?,
+                    quiet_limit: network.take("quiet-limit")?,
+                },
             },
             update: WrittenUpdate { poll: update.take("poll")?, cache: update.take("cache")? },
         };
@@ -243,6 +260,15 @@ impl Written {
                 relay: self.network.relay.or(below.network.relay),
                 upload_limit: self.network.upload_limit.or(below.network.upload_limit),
                 download_limit: self.network.download_limit.or(below.network.download_limit),
+                total_upload_limit: self
+                    .network
+                    .total_upload_limit
+                    .or(below.network.total_upload_limit),
+                total_download_limit: self
+                    .network
+                    .total_download_limit
+                    .or(below.network.total_download_limit),
+                rules: self.network.rules.or(below.network.rules),
             },
             update: WrittenUpdate {
                 poll: self.update.poll.or(below.update.poll),
@@ -298,8 +324,22 @@ impl Written {
             authorities: self.network.ca,
             dns_sd: self.network.dns_sd.unwrap_or(true),
             relay: self.network.relay.unwrap_or(true),
-            upload_limit: limit("network.upload-limit", self.network.upload_limit)?,
-            download_limit: limit("network.download-limit", self.network.download_limit)?,
+            limits: Allowance {
+                all: Rates {
+                    up: limit("network.total-upload-limit", self.network.total_upload_limit)?,
+                    down: limit("network.total-download-limit", self.network.total_download_limit)?,
+                },
+                far: Rates {
+                    up: limit("network.upload-limit", self.network.upload_limit)?
+                        .or(Some(UPLOAD_BYTES_PER_SECOND)),
+                    down: limit("network.download-limit", self.network.download_limit)?,
+                },
+            },
+            rules: WrittenRules {
+                quiet_limit: limit("network.quiet-limit", self.network.rules.quiet_limit)?,
+                ..self.network.rules
+            }
+            .decide(),
             poll,
             cache_bytes: self.update.cache.unwrap_or(256 << 20),
         })
@@ -345,6 +385,7 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leave::Moves;
 
     fn refused(text: &str) -> String {
         let path = Path::new("/h/config.toml");
@@ -372,6 +413,9 @@ mod tests {
             ("into = \"/x\"\n[network]\nupload-limit = 0", "network.upload-limit", "0"),
             ("into = \"/x\"\n[network]\nmirrors = [\"ftp://x\"]", "network.mirrors", "ftp://x"),
             ("into = \"/x\"\n[network]\nca = \"ca.pem\"", "network.ca", "ca.pem"),
+            ("[network]\nquiet-hours = [\"Mo 8-9\"]", "network.quiet-hours", "Mo-Fr 08:00-18:00"),
+            ("[network]\non-battery = \"some\"", "network.on-battery", "download"),
+            ("into = \"/x\"\n[network]\nquiet-limit = 0", "network.quiet-limit", "0"),
             ("into = \"relative\"", "into", "relative"),
             ("into = \"/x\"\n[update]\npoll = -3", "update.poll", "-3"),
             ("into = \"/x\"\n[update]\npoll = 0.0001", "update.poll", "0.0001"),
@@ -399,6 +443,25 @@ mod tests {
         assert_eq!(config.poll, Duration::from_secs(60));
         assert!(!config.dns_sd);
         assert_eq!(config.into, Path::new("/x"));
+    }
+
+    #[test]
+    fn limits_hold_beyond_the_local_network_unless_they_are_total() {
+        let path = Path::new("/h/config.toml");
+        let decide = |text: &str| Written::parse(text, path).unwrap().decide(path).unwrap();
+        let config = decide("into = \"/x\"");
+        let far = Rates { up: Some(UPLOAD_BYTES_PER_SECOND), down: None };
+        assert_eq!(config.limits, Allowance { all: Rates::default(), far });
+        let config = decide(
+            "into = \"/x\"\n[network]\nupload-limit = 5\ndownload-limit = 6\n\
+             total-upload-limit = 7\ntotal-download-limit = 8\n\
+             quiet-hours = [\"Mo-Fr 08:00-18:00\", \"Sa 09:00-12:00\"]\nin-quiet-hours = \"security\"",
+        );
+        let far = Rates { up: Some(5), down: Some(6) };
+        let all = Rates { up: Some(7), down: Some(8) };
+        assert_eq!(config.limits, Allowance { all, far });
+        assert_eq!(config.rules.in_quiet_hours, Moves::Security);
+        assert!(!config.rules.quiet_hours.is_empty());
     }
 
     #[test]

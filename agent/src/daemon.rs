@@ -162,14 +162,17 @@ impl Daemon {
         let partials = Partials::open(&home.partials(), PARTIAL_BYTES)?;
         let heads = Heads::open(&home.heads(), HEADS_BYTES)?;
         let shelf = Arc::new(Shelf::new(authority.clone(), objects, partials, heads));
-        let swarm = Swarming::start(&home, &config, &identity, (&trust, guide))?;
+        let throttle = Arc::default();
+        let swarm = Swarming::start(&home, &config, &identity, (&trust, guide), &throttle)?;
         let mirrors = config.mirrors.iter().chain(&identity.ticket.mirrors);
         let authorities = authorities(&config)?;
-        let mirrors = mirrors.map(|base| Mirror::with(base, &authorities));
-        let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
+        let mirrors =
+            mirrors.map(|base| Ok(Mirror::with(base, &authorities)?.at_pace(&throttle)));
+        let mirrors = mirrors.collect::<Result<Vec<_>, MirrorError>>()?;
         let places = (into.clone(), home.dir().to_owned());
-        let network =
+        let mut network =
             Network::new(authority, shelf, swarm.peers(), mirrors, subject.role(), places, codec);
+        network.permit = swarm.permit();
         let network = Arc::new(network);
         show_installed(&network, &kept).await;
         let mut swarm = swarm;
@@ -218,6 +221,7 @@ impl Daemon {
     ) -> Result<Option<String>, DaemonError> {
         tokio::pin!(stop);
         let begun = Instant::now();
+        self.network.permit.set_urgent(self.machine.is_urgent());
         let reason = loop {
             self.driver.act(&mut self.machine).await;
             if self.once && self.has_done_its_work(begun) {
@@ -246,22 +250,36 @@ impl Daemon {
         let event = Event::Stopped { reason: reason.into() };
         self.network.authority.ask(move |applier| applier.record(Actor::Agent, event)).await?;
         let _ = store::disk::remove_file(&self.home.socket());
-        Ok(if self.once { shortcoming(self.machine.remembered()) } else { None })
+        let waits = self.waits();
+        let short = || waits.or_else(|| shortcoming(self.machine.remembered()));
+        Ok(if self.once { short() } else { None })
     }
 
     /// Whether a look for releases has come to its end; members have a while
     /// to be met before nobody is taken for an answer.
     fn has_done_its_work(&self, begun: Instant) -> bool {
+        if self.waits().is_some() {
+            return true;
+        }
         let looked = self.checks > 0 && self.machine.state_name() == "idle";
         let check = self.machine.remembered().last_check;
         let answered = check.is_some_and(|check| check.ok) || !self.network.mirrors.is_empty();
         looked && (answered || begun.elapsed() >= ONCE_PATIENCE)
     }
 
+    /// Why the release under way is not fetched now, if it is not.
+    fn waits(&self) -> Option<String> {
+        let permit = &self.network.permit;
+        let fetches = matches!(self.machine.state_name(), "planning" | "transferring");
+        let waits = fetches && !permit.lets_fetch();
+        waits.then(|| permit.leave().why.unwrap_or_default())
+    }
+
     async fn input(&mut self, input: Input) {
         let before = self.machine.state_name();
         self.machine.handle(Instant::now(), clock::wall(), input);
         let after = self.machine.state_name();
+        self.network.permit.set_urgent(self.machine.is_urgent());
         if before == "refreshing" && after != before {
             self.checks += 1;
             self.renew().await;
@@ -479,6 +497,7 @@ impl Daemon {
             progress: self.network.progress.summary(),
             bytes,
             peers: self.network.peers.connected().len(),
+            pace: self.swarm.pace().await,
             addresses: self.swarm.addresses().await,
             checks: self.checks,
             closed_log,

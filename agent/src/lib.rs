@@ -20,9 +20,12 @@ pub mod daemon;
 mod daemon_tests;
 mod failure;
 pub mod home;
+pub mod hours;
 pub mod identity;
 pub mod join;
+pub mod leave;
 pub mod limits;
+pub mod line;
 pub mod mirror;
 pub mod network;
 pub mod offline;
@@ -31,4 +34,5 @@ mod render;
 pub mod swarming;
 #[cfg(test)]
 mod testing;
+pub mod throttle;
 pub mod update;

@@ -163,3 +163,7 @@ pub const ANSWERS_AT_ONCE: usize = 4;
 
 /// Members' misbehaviours that one run of the agent tells the log of.
 pub const TOLD_MISBEHAVIOURS: usize = 32;
+
+/// Bytes a second that members beyond the local network are sent at most,
+/// unless the owner says otherwise: 16 Mbit/s, a part of what most lines carry.
+pub const UPLOAD_BYTES_PER_SECOND: u64 = 2_000_000;

@@ -6,6 +6,7 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use manifest::content::ContentId;
@@ -16,6 +17,7 @@ use web::error::WebError;
 use web::source::{Options, Source};
 
 use crate::limits::MIRROR_PATIENCE;
+use crate::throttle::Throttle;
 
 /// How much longer than its content a compressed object may be.
 const FRAME_OVERHEAD: u64 = 1024;
@@ -25,6 +27,7 @@ const FRAME_OVERHEAD: u64 = 1024;
 pub struct Mirror {
     base: String,
     way: Way,
+    throttle: Arc<Throttle>,
 }
 
 /// How a mirror is reached.
@@ -91,7 +94,10 @@ pub enum MirrorError {
 
 /// A mirror's file on its way.
 #[derive(Debug)]
-pub struct Stream(Kind);
+pub struct Stream {
+    kind: Kind,
+    throttle: Arc<Throttle>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -103,7 +109,7 @@ impl Stream {
     /// Where in the file it begins.
     #[must_use]
     pub const fn begins(&self) -> u64 {
-        match &self.0 {
+        match &self.kind {
             Kind::Web(body) => body.begins(),
             Kind::Disk { from, .. } => *from,
         }
@@ -112,7 +118,7 @@ impl Stream {
     /// The length of the whole file, if it is known.
     #[must_use]
     pub const fn total(&self) -> Option<u64> {
-        match &self.0 {
+        match &self.kind {
             Kind::Web(body) => body.total(),
             Kind::Disk { total, .. } => Some(*total),
         }
@@ -123,10 +129,14 @@ impl Stream {
     /// # Errors
     /// If the mirror breaks off, sends too much or too slowly.
     pub async fn next(&mut self) -> Result<Option<Bytes>, MirrorError> {
-        match &mut self.0 {
-            Kind::Web(body) => Ok(body.next().await?),
-            Kind::Disk { bytes, .. } => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
+        let chunk = match &mut self.kind {
+            Kind::Web(body) => body.next().await?,
+            Kind::Disk { bytes, .. } => bytes.take().filter(|bytes| !bytes.is_empty()),
+        };
+        if let Some(chunk) = &chunk {
+            self.throttle.take(chunk.len()).await;
         }
+        Ok(chunk)
     }
 }
 
@@ -164,7 +174,8 @@ impl Mirror {
     pub fn with(base: &str, authorities: &[u8]) -> Result<Self, MirrorError> {
         if let Some(dir) = base.strip_prefix("file://").filter(|dir| dir.starts_with('/')) {
             let way = Way::Directory(PathBuf::from(dir));
-            return Ok(Self { base: base.trim_end_matches('/').to_owned(), way });
+            let base = base.trim_end_matches('/').to_owned();
+            return Ok(Self { base, way, throttle: Arc::default() });
         }
         let options = Options {
             user_agent: concat!("updraft-agent/", env!("CARGO_PKG_VERSION")),
@@ -173,10 +184,23 @@ impl Mirror {
         };
         let base = base.trim_end_matches('/');
         match Source::new(base, &options) {
-            Ok(source) => Ok(Self { base: base.to_owned(), way: Way::Web(source) }),
+            Ok(source) => {
+                let base = base.to_owned();
+                Ok(Self { base, way: Way::Web(source), throttle: Arc::default() })
+            }
             Err(WebError::Address { found }) => Err(MirrorError::Address { found }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The same mirror, read at the pace of `throttle`.
+    #[must_use]
+    pub fn at_pace(self, throttle: &Arc<Throttle>) -> Self {
+        Self { throttle: Arc::clone(throttle), ..self }
+    }
+
+    fn stream(&self, kind: Kind) -> Stream {
+        Stream { kind, throttle: Arc::clone(&self.throttle) }
     }
 
     /// The base URL.
@@ -222,7 +246,7 @@ impl Mirror {
         let dir = match &self.way {
             Way::Web(source) => {
                 let body = source.open(path, from, allowed).await?;
-                return Ok(body.map(|body| Stream(Kind::Web(body))));
+                return Ok(body.map(|body| self.stream(Kind::Web(body))));
             }
             Way::Directory(dir) => dir,
         };
@@ -234,7 +258,7 @@ impl Mirror {
                 let start = usize::try_from(from).ok().filter(|start| *start <= bytes.len());
                 let start = start.unwrap_or(0);
                 let (from, bytes) = (start as u64, Some(bytes.slice(start..)));
-                Ok(Some(Stream(Kind::Disk { from, total, bytes })))
+                Ok(Some(self.stream(Kind::Disk { from, total, bytes })))
             }
             Ok(None) => Ok(None),
             Err(error) if error.source.kind() == ErrorKind::FileTooLarge => {

@@ -7,8 +7,9 @@ use manifest::audit::entry::Entry;
 use manifest::audit::event::Event;
 use manifest::time::UnixTime;
 
-use crate::control::api::{Bytes, Status, Verified};
+use crate::control::api::{Bytes, PaceView, Status, Verified};
 use crate::control::peers::{PeersView, Way};
+use crate::leave::Moves;
 use crate::network::account::{Account, Named, Share};
 use crate::update::state::Outcome;
 
@@ -53,6 +54,16 @@ pub(crate) fn status(status: &Status, now: UnixTime) -> String {
     }
     if status.daemon {
         rows.push(("peers", status.peers.to_string()));
+        rows.push(("pace", pace(&status.pace)));
+    }
+    if let Some(why) = &status.pace.why {
+        let moves = match status.pace.moves {
+            Moves::All => "everything moves",
+            Moves::Download => "nothing is given",
+            Moves::Security => "only security releases move, slowly",
+            Moves::Nothing => "nothing moves",
+        };
+        rows.push(("waits", format!("{moves}: {why}")));
     }
     if let Some(check) = &status.last_check {
         let mark = if check.ok { "" } else { "failed: " };
@@ -83,6 +94,26 @@ pub(crate) fn status(status: &Status, now: UnixTime) -> String {
     lines(&rows)
 }
 
+/// What moves, and what may, in one line.
+fn pace(pace: &PaceView) -> String {
+    let limit = |limit: Option<u64>, far: Option<u64>| match (limit, far) {
+        (Some(0), _) => "none allowed".to_owned(),
+        (None, None) => "no limit".to_owned(),
+        (Some(all), None) => format!("at most {}/s", quantity(all)),
+        (None, Some(far)) => format!("at most {}/s beyond the local network", quantity(far)),
+        (Some(all), Some(far)) => format!(
+            "at most {}/s, of it {}/s beyond the local network",
+            quantity(all),
+            quantity(far.min(all))
+        ),
+    };
+    let down = limit(pace.download_limit, pace.far_download_limit);
+    let up = limit(pace.upload_limit, pace.far_upload_limit);
+    let (received, sent) = (quantity(pace.received), quantity(pace.sent));
+    let way = if pace.makes_way { "; makes way for others on this machine" } else { "" };
+    format!("{received}/s in ({down}), {sent}/s out ({up}){way}")
+}
+
 /// Who gives and takes what, a line each.
 #[must_use]
 pub(crate) fn peers(view: &PeersView) -> String {
@@ -91,7 +122,16 @@ pub(crate) fn peers(view: &PeersView) -> String {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["member", "way", "received", "sent", "organisation", "address"]);
+    table.set_header([
+        "member",
+        "way",
+        "received",
+        "a second",
+        "sent",
+        "a second",
+        "organisation",
+        "address",
+    ]);
     for peer in &view.peers {
         let name = match (&peer.installation, peer.origin) {
             (_, true) => "vendor".to_owned(),
@@ -99,6 +139,7 @@ pub(crate) fn peers(view: &PeersView) -> String {
             (None, false) => "unknown".to_owned(),
         };
         let way = match peer.way {
+            Way::Direct if peer.near => "local",
             Way::Direct => "direct",
             Way::Relayed => "relayed",
             Way::Absent => "not connected",
@@ -107,7 +148,9 @@ pub(crate) fn peers(view: &PeersView) -> String {
             name,
             way.to_owned(),
             quantity(peer.received),
+            quantity(peer.receiving),
             quantity(peer.sent),
+            quantity(peer.sending),
             peer.organisation.clone().unwrap_or_default(),
             // Who it is stands in front; through whom it is reached is in the JSON.
             peer.addresses
@@ -117,7 +160,8 @@ pub(crate) fn peers(view: &PeersView) -> String {
                 .to_owned(),
         ]);
     }
-    table.add_row(["all", "", &quantity(view.received), &quantity(view.sent)]);
+    let all = [view.received, view.receiving, view.sent, view.sending].map(quantity);
+    table.add_row(["all".to_owned(), String::new()].into_iter().chain(all));
     let text = table.to_string();
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }

@@ -163,7 +163,7 @@ impl Cast {
         args.extend(["--poll".to_owned(), "5".to_owned()]);
         let rate = self.upload.map(|rate| rate.to_string());
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        args.extend(rate.into_iter().flat_map(|rate| ["--upload-limit".to_owned(), rate]));
+        args.extend(rate.into_iter().flat_map(|rate| ["--total-upload-limit".to_owned(), rate]));
         let log = self.stage.join(format!("{}.log", machine.name));
         let daemon = self.programs.daemon(Program::Agent, &machine.home, &args, &log)?;
         machine.daemon = Some(daemon);

@@ -11,6 +11,7 @@ use manifest::trust::trusted::TrustedSet;
 use serde::{Deserialize, Serialize};
 use store::installed::Report;
 
+use crate::leave::Moves;
 use crate::network::peers::Partial;
 use crate::network::progress::Summary;
 use crate::update::decision::Subject;
@@ -45,6 +46,9 @@ pub struct Status {
     pub bytes: Bytes,
     /// Members that are connected.
     pub peers: usize,
+    /// What moves between members, and what may.
+    #[serde(default)]
+    pub pace: PaceView,
     /// Where this installation can be met.
     pub addresses: Vec<String>,
     /// Releases that are not installed by themselves.
@@ -60,6 +64,33 @@ pub struct Status {
     /// Why the daemon does not continue the log, if it does not.
     #[serde(default)]
     pub closed_log: Option<String>,
+}
+
+/// What moves between members, and what may.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PaceView {
+    /// Bytes a second that come, of late.
+    pub received: u64,
+    /// Bytes a second that go out, of late.
+    pub sent: u64,
+    /// Bytes a second that may come, with everybody.
+    pub download_limit: Option<u64>,
+    /// Bytes a second that may go out, with everybody.
+    pub upload_limit: Option<u64>,
+    /// Of these, bytes a second from beyond the local network.
+    pub far_download_limit: Option<u64>,
+    /// Of these, bytes a second to beyond the local network.
+    pub far_upload_limit: Option<u64>,
+    /// Whether somebody else uses the line, and we make way.
+    pub makes_way: bool,
+    /// Bytes a second that somebody else receives over the line.
+    pub others_receive: u64,
+    /// Bytes a second that somebody else sends over it.
+    pub others_send: u64,
+    /// What the owner's rules let move now.
+    pub moves: Moves,
+    /// Why they let no more move, if they do not.
+    pub why: Option<String>,
 }
 
 /// Bytes by source.
@@ -156,6 +187,7 @@ impl Status {
             progress: Summary::default(),
             bytes,
             peers: 0,
+            pace: PaceView::default(),
             addresses: Vec::new(),
             bad: kept.bad,
             last_check: kept.last_check,

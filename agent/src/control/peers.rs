@@ -12,6 +12,12 @@ pub struct PeersView {
     pub received: u64,
     /// Bytes of objects and their protocol that we sent members since then.
     pub sent: u64,
+    /// Bytes of these a second that come, of late.
+    #[serde(default)]
+    pub receiving: u64,
+    /// Bytes of these a second that go out, of late.
+    #[serde(default)]
+    pub sending: u64,
     /// One entry a member.
     pub peers: Vec<PeerView>,
 }
@@ -35,6 +41,16 @@ pub struct PeerView {
     pub received: u64,
     /// Bytes that we sent it since then.
     pub sent: u64,
+    /// Whether it is on our own local network, where no limit for the world
+    /// holds.
+    #[serde(default)]
+    pub near: bool,
+    /// Bytes a second that it sends us, of late.
+    #[serde(default)]
+    pub receiving: u64,
+    /// Bytes a second that we send it, of late.
+    #[serde(default)]
+    pub sending: u64,
 }
 
 /// How a member is reached.
@@ -59,7 +75,13 @@ impl PeersView {
             (peer.way == Way::Absent, std::cmp::Reverse(moved), *peer.key.as_bytes())
         });
         let total = |of: fn(&PeerView) -> u64| peers.iter().map(of).fold(0, u64::saturating_add);
-        Self { received: total(|peer| peer.received), sent: total(|peer| peer.sent), peers }
+        Self {
+            received: total(|peer| peer.received),
+            sent: total(|peer| peer.sent),
+            receiving: total(|peer| peer.receiving),
+            sending: total(|peer| peer.sending),
+            peers,
+        }
     }
 }
 
@@ -80,6 +102,9 @@ mod tests {
             addresses: Vec::new(),
             received,
             sent,
+            near: true,
+            receiving: 3,
+            sending: 4,
         };
         let view = PeersView::new(vec![
             peer(1, Way::Absent, 900, 0),
@@ -89,5 +114,6 @@ mod tests {
         let order: Vec<Way> = view.peers.iter().map(|peer| peer.way).collect();
         assert_eq!(order, [Way::Relayed, Way::Direct, Way::Absent]);
         assert_eq!((view.received, view.sent), (920, u64::MAX));
+        assert_eq!((view.receiving, view.sending), (9, 12));
     }
 }

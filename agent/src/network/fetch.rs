@@ -132,6 +132,11 @@ impl Network {
 impl Transfer<'_> {
     async fn run(&mut self, wanted: usize) -> Result<(), FetchError> {
         while !self.missing.is_empty() {
+            if !self.network.permit.lets_fetch() {
+                self.network.permit.granted().await;
+                // Nobody could bring anything meanwhile.
+                self.fallback = self.network.fallback();
+            }
             let now = Instant::now();
             self.ask_mirrors(now);
             if !self.roster.is_asking() {

@@ -14,6 +14,7 @@ pub mod fetch;
 mod fetch_tests;
 pub mod meter;
 pub mod peers;
+pub mod permit;
 pub mod prepare;
 pub mod progress;
 pub mod refresh;
@@ -34,6 +35,7 @@ use crate::applier::authority::Authority;
 use crate::mirror::Mirror;
 use crate::network::meter::Meter;
 use crate::network::peers::Peers;
+use crate::network::permit::Permit;
 use crate::network::progress::Progress;
 use crate::network::roster::Standings;
 use crate::network::shelf::Shelf;
@@ -54,6 +56,8 @@ pub struct Network {
     pub meter: Meter,
     /// How far the transfer under way is.
     pub progress: Progress,
+    /// Whether anything may be fetched now.
+    pub permit: Permit,
     /// The role that signs the channel.
     pub role: RoleName,
     /// The directory of the installation, for its disk's room.
@@ -81,7 +85,7 @@ impl Network {
         (into, home): (PathBuf, PathBuf),
         codec: Arc<dyn Codec>,
     ) -> Self {
-        let (meter, progress, distrusted, standings) = Default::default();
+        let (meter, progress, permit, distrusted, standings) = Default::default();
         let began = Instant::now();
         Self {
             authority,
@@ -91,6 +95,7 @@ impl Network {
             mirrors,
             meter,
             progress,
+            permit,
             role,
             into,
             home,

@@ -5,6 +5,7 @@
 //! ask of us.
 
 pub mod answers;
+pub mod manners;
 pub mod members;
 
 use std::sync::Arc;
@@ -18,13 +19,15 @@ use store::atomic;
 use store::disk::read_bounded;
 use store::steps::Steps;
 use swarm::address::is_address;
+use swarm::allowance::Allowance;
 use swarm::event::Events;
-use swarm::handle::Handle;
+use swarm::handle::{Handle, Pacing};
 use swarm::options::{Options, StartError};
 use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::config::Config;
+use crate::control::api::PaceView;
 use crate::control::peers::{PeerView, PeersView, Way};
 use crate::home::Home;
 use crate::identity::Identity;
@@ -32,8 +35,11 @@ use crate::limits::{NEWS, PEERS_FILE_BYTES, REMEMBERED_ADDRESSES};
 use crate::network::Network;
 use crate::network::fetch::cause;
 use crate::network::peers::{Partial, Peers};
+use crate::network::permit::Permit;
 use crate::swarming::answers::Answers;
+use crate::swarming::manners::Manners;
 use crate::swarming::members::Members;
+use crate::throttle::Throttle;
 
 /// The swarm cannot be joined.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +76,13 @@ pub struct Swarming {
     events: Option<Events>,
     sender: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
+    permit: Permit,
 }
 
 impl Swarming {
     /// Joins the swarm, beginning with the ticket's addresses, those of the
-    /// configuration, and members that were met before.
+    /// configuration, and members that were met before. What mirrors send is
+    /// held to the same manners by `throttle`.
     ///
     /// # Errors
     /// [`SwarmError`] if an address cannot be listened on.
@@ -83,6 +91,7 @@ impl Swarming {
         config: &Config,
         identity: &Identity,
         (trust, guide): (&WorkgroupTrust, Guide),
+        throttle: &Arc<Throttle>,
     ) -> Result<Self, SwarmError> {
         let known = config.peers.iter().chain(&identity.ticket.addresses).cloned();
         let options = Options {
@@ -91,20 +100,53 @@ impl Swarming {
             dns_sd: config.dns_sd,
             relay: config.relay,
             guide,
-            upload_bytes_per_second: config.upload_limit,
-            download_bytes_per_second: config.download_limit,
+            upload_bytes_per_second: config.limits.all.up,
+            download_bytes_per_second: config.limits.all.down,
+            far: config.limits.far,
             ..Options::new(identity.peer_key.clone(), identity.chain.encode()?, trust.clone())
         };
         let (handle, events) = swarm::start(options)?;
         let (sender, news) = mpsc::channel(NEWS);
+        let (manners, permit) = Manners::new(
+            handle.clone(),
+            (config.rules.clone(), config.limits),
+            Arc::clone(throttle),
+        );
+        tokio::spawn(manners.run());
         let members = Arc::new(Members::new(handle.clone()));
-        Ok(Self { handle, members, events: Some(events), sender, news })
+        Ok(Self { handle, members, events: Some(events), sender, news, permit })
     }
 
     /// The members that are met.
     #[must_use]
     pub fn peers(&self) -> Arc<dyn Peers> {
         Arc::clone(&self.members) as Arc<dyn Peers>
+    }
+
+    /// Whether anything may be fetched now.
+    #[must_use]
+    pub fn permit(&self) -> Permit {
+        self.permit.clone()
+    }
+
+    /// What moves, and what may.
+    pub async fn pace(&self) -> PaceView {
+        let pacing = self.handle.pacing().await.unwrap_or_default();
+        let Pacing { allowance: Allowance { all, far }, pace, yields, others } = pacing;
+        let leave = self.permit.leave();
+        PaceView {
+            received: pace.received,
+            sent: pace.sent,
+            download_limit: all.down,
+            upload_limit: all.up,
+            far_download_limit: far.down,
+            far_upload_limit: far.up,
+            makes_way: yields,
+            others_receive: others.received,
+            others_send: others.sent,
+            moves: leave.moves,
+            why: leave.why,
+        }
     }
 
     /// From now on answers members, out of `network` and the log in `home`.
@@ -167,6 +209,9 @@ impl Swarming {
             addresses: peer.addresses,
             received: peer.bytes_in,
             sent: peer.bytes_out,
+            near: peer.is_near,
+            receiving: peer.pace.received,
+            sending: peer.pace.sent,
         });
         PeersView::new(view.collect())
     }

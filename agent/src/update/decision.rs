@@ -8,7 +8,7 @@ use manifest::audit::text::Text;
 use manifest::name::{ChannelName, Platform, ProductName};
 use manifest::time::UnixTime;
 use manifest::trust::candidates::{Candidate, Candidates};
-use manifest::trust::custom::ReleaseTarget;
+use manifest::trust::custom::{ReleaseKind, ReleaseTarget};
 use manifest::trust::floor::Floors;
 use manifest::trust::key::KeyId;
 use manifest::trust::role::RoleName;
@@ -57,14 +57,16 @@ pub struct Offer {
     pub key_ids: Vec<Text>,
     /// When the first of that metadata ends.
     pub expires: Option<UnixTime>,
+    /// Whether the release closes a hole.
+    pub urgent: bool,
 }
 
 impl Offer {
     /// What is done with it.
     #[must_use]
     pub fn errand(self, purpose: Purpose) -> Errand {
-        let Self { release, metadata, key_ids, expires } = self;
-        Errand { release, purpose, metadata, key_ids, expires }
+        let Self { release, metadata, key_ids, expires, urgent } = self;
+        Errand { release, purpose, metadata, key_ids, expires, urgent }
     }
 }
 
@@ -161,7 +163,8 @@ fn choose(
     }
     let (metadata, key_ids) = (subject.versions(trusted), subject.signers(trusted));
     let expires = subject.expires(trusted);
-    Decision::Install(Offer { release, metadata, key_ids, expires })
+    let urgent = newest.custom.kind == ReleaseKind::Security;
+    Decision::Install(Offer { release, metadata, key_ids, expires, urgent })
 }
 
 #[cfg(test)]

@@ -332,6 +332,15 @@ impl Machine {
         }
     }
 
+    /// Whether the release that is fetched closes a hole.
+    #[must_use]
+    pub const fn is_urgent(&self) -> bool {
+        match &self.state {
+            State::Planning(errand) | State::Transferring(errand) => errand.urgent,
+            _ => false,
+        }
+    }
+
     /// Changes the floors, which are kept with the rest.
     pub fn set_floors(&mut self, floors: manifest::trust::floor::Floors) {
         self.kept.floors = floors;
@@ -365,6 +374,7 @@ impl Machine {
             metadata: Default::default(),
             key_ids: Vec::new(),
             expires: None,
+            urgent: false,
         };
         let (slot, to, verdict) = (from.slot, Some(to), Verdict::NotDeclared);
         self.resumes = 0;
@@ -432,6 +442,7 @@ impl Machine {
             metadata: Default::default(),
             key_ids: Vec::new(),
             expires: None,
+            urgent: false,
         };
         self.kept.traffic = Traffic::default();
         self.resumes = 0;

@@ -44,6 +44,7 @@ fn install(number: u64) -> Input {
         metadata,
         key_ids,
         expires,
+        urgent: false,
     }))
 }
 

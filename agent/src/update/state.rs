@@ -85,6 +85,10 @@ pub struct Errand {
     /// When the first of that metadata ends, if metadata offers the release.
     #[serde(default)]
     pub expires: Option<UnixTime>,
+    /// Whether the release closes a hole, and so may be fetched when little
+    /// else may.
+    #[serde(default)]
+    pub urgent: bool,
 }
 
 impl Errand {
@@ -283,6 +287,7 @@ mod tests {
                 purpose: Purpose::Offered,
                 metadata: MetadataVersions::default(),
                 key_ids: vec!["key".into()],
+                urgent: true,
             };
             let attempt = Attempt { errand, phase, resumes: 0 };
             let kept = Remembered {
