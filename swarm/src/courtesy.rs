@@ -22,6 +22,10 @@ const MISTAKE: f64 = 0.12;
 const HEADERS: f64 = 1.08;
 /// Bytes on the line for each of ours in the other direction: acknowledgements.
 const ACKNOWLEDGEMENTS: f64 = 0.05;
+/// Whoever moves less is in nobody's way.
+const IDLE: f64 = 1_000.0;
+/// Whoever has moved less for a while has nothing to move.
+const DONE: f64 = 100.0;
 /// What moves while somebody else uses the line: enough to stay in touch.
 const TRICKLE: f64 = 24_000.0;
 /// The part of what once moved that still moves, if that is more.
@@ -259,8 +263,9 @@ impl Lane {
     fn decide(&mut self, now: Instant, busy: bool) {
         let trickle = self.trickle();
         match &mut self.state {
-            State::Free | State::Returning { .. } if busy => self.give_way(now),
+            State::Free if busy && self.pace > IDLE => self.give_way(now),
             State::Free => {}
+            State::Returning { .. } if busy => self.give_way(now),
             State::Returning { allowed, next } => {
                 if now >= *next {
                     *allowed *= GROWTH;
@@ -277,6 +282,10 @@ impl Lane {
                         let allowed = allowed.max(self.most[0].max(self.most[1]) / 4.0);
                         self.state = State::Returning { allowed, next: now + STEP };
                     }
+                    return;
+                }
+                if self.pace < DONE {
+                    self.state = State::Free;
                     return;
                 }
                 *calm = None;

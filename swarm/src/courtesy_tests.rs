@@ -147,6 +147,27 @@ fn a_download_that_was_there_first_is_not_disturbed() {
 }
 
 #[test]
+fn who_moves_nothing_over_the_line_gives_no_way() {
+    let mut line = Line::new(LINE, seed(8));
+    // All that we exchange stays within this machine.
+    for _ in 0..50 {
+        line.now += 100 * MS;
+        line.line.received += LINE as u64 / 10;
+        line.courtesy.observe(line.now, line.line, line.own);
+        assert_eq!(line.courtesy.rates(), Rates::default());
+    }
+    // And once what we had to fetch is here, nobody need look at the line.
+    line.run(3 * SECOND, LINE, 0.25);
+    assert!(line.courtesy.yields());
+    for _ in 0..100 {
+        line.now += 100 * MS;
+        line.line.received += LINE as u64 / 10;
+        line.courtesy.observe(line.now, line.line, line.own);
+    }
+    assert!(!line.courtesy.yields());
+}
+
+#[test]
 fn counters_that_begin_anew_and_clocks_that_stand_still_mean_nothing() {
     let mut line = Line::new(LINE, seed(7));
     line.run(SECOND, 0.0, 0.5);

@@ -2,13 +2,15 @@
 //!
 //! The machines decide and touch nothing: `exchange` joins `transfer` (what to
 //! ask of whom), `serving` (what to send to whom) and `shelf` (what we hold),
-//! and speaks in the frames of `wire`; `address_book` knows where to look for
-//! members, `acquaintance` whom to ask about others, and `crowd` who may stay. The driver acts: libp2p over TCP and QUIC (`transport`), admission
-//! before anything else (`gate`), gossip for announcements, questions (`ask`),
-//! members on the local network (`dns_sd`) and from each other
-//! (`peer_exchange`), and circuits through each other (`circuit`, `reach`) where
-//! networks let nobody in. A program starts it with [`start`] and its `options`,
-//! commands it with a `handle` and takes its `event`s.
+//! and speaks in the frames of `wire`; `courtesy` knows how much of the line
+//! others on this machine need, `address_book` where to look for members,
+//! `acquaintance` whom to ask about others, and `crowd` who may stay. The
+//! driver acts: libp2p over TCP and QUIC (`transport`), admission before
+//! anything else (`gate`), gossip for announcements, questions (`ask`), members
+//! on the local network (`dns_sd`) and from each other (`peer_exchange`), and
+//! circuits through each other (`circuit`, `reach`) where networks let nobody
+//! in. A program starts it with [`start`] and its `options`, commands it with a
+//! `handle` and takes its `event`s.
 
 pub mod acquaintance;
 pub mod address;

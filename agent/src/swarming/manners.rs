@@ -98,12 +98,12 @@ impl Manners {
         }
     }
 
-    /// Tells the swarm what passed over the line that the agent itself has not
-    /// brought; what may move. Nothing if the swarm has stopped.
+    /// Tells the swarm what passed over the line, less what mirrors sent us;
+    /// gives what may move, or nothing if the swarm has stopped.
     async fn observe(&self) -> Option<Pacing> {
         let pacing = match self.line.passed() {
             Some(Passed { received, sent }) => {
-                let received = received.wrapping_sub(self.throttle.received());
+                let received = received.saturating_sub(self.throttle.received());
                 self.handle.observe_line(Passed { received, sent }).await
             }
             None => self.handle.pacing().await,

@@ -24,6 +24,7 @@ use swarm::event::Events;
 use swarm::handle::{Handle, Pacing};
 use swarm::options::{Options, StartError};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::clock;
 use crate::config::Config;
@@ -77,6 +78,8 @@ pub struct Swarming {
     sender: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
     permit: Permit,
+    /// What ends with us: it would keep the swarm alive.
+    _tasks: JoinSet<()>,
 }
 
 impl Swarming {
@@ -112,9 +115,10 @@ impl Swarming {
             (config.rules.clone(), config.limits),
             Arc::clone(throttle),
         );
-        tokio::spawn(manners.run());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(manners.run());
         let members = Arc::new(Members::new(handle.clone()));
-        Ok(Self { handle, members, events: Some(events), sender, news, permit })
+        Ok(Self { handle, members, events: Some(events), sender, news, permit, _tasks: tasks })
     }
 
     /// The members that are met.
