@@ -2,16 +2,18 @@
 """Kills, restarts and cuts off the machines of a swarm while a release spreads,
 and one member lies to all of them.
 
-    sudo ./chaos.py [--first 1] [--runs 100] [--nodes 8] [--mib 8] [--results FILE]
+    sudo ./chaos.py [--first 1] [--runs 100] [--nodes 8] [--mib 8] [--results FILE] [--page FILE]
 
 Each run has a seed, which decides who is hurt when and how. Beside the nodes
 there is a machine with a credential that holds, which says to each agent that
 it has everything, sends false blocks as fast as it can, and comes again when it
 is let go. At the end every machine must run the new release with equal files,
 and an agent's log must name the liar. Prints a row a run, and at the end how
-many there were of each outcome. Needs root, nftables, and Updraft's programs
-(cargo build --release --workspace --bins --example liar). Exit codes: 0 all finished; 1 some did not; 2 the command line
-is wrong; 3 a run could not be made.
+many ended well. What FILE of `--results` tells of already is not run again, so
+that a series that was cut off goes on where it was; `--page` writes all that it
+tells of as a page of docs/. Needs root, nftables, and Updraft's programs (cargo
+build --release --workspace --bins --example liar). Exit codes: 0 all finished;
+1 some did not; 2 the command line is wrong; 3 a run could not be made.
 """
 
 import argparse
@@ -204,6 +206,76 @@ def weather(seed: int, args: argparse.Namespace, storm: Storm, contender: Updraf
     }
 
 
+HEAD = """| seed | kills, restarts, cuts | last machine after | the liar is named by | outcome |
+|---|---|---|---|---|"""
+
+
+def row(outcome: dict) -> str:
+    """A run as a line of the table."""
+    kinds = [blow.split()[0] for blow in outcome["blows"]]
+    counts = ", ".join(str(kinds.count(kind)) for kind in ("kill", "restart", "cut"))
+    words = [outcome["seed"], counts, f"{outcome['last_s']} s", outcome["named_by"]]
+    return f"| {' | '.join(map(str, [*words, outcome['outcome']]))} |"
+
+
+def told(outcomes: list[dict]) -> str:
+    """All runs in a sentence."""
+    good = sorted(outcome["last_s"] for outcome in outcomes if outcome["good"])
+    text = f"{len(good)} of {len(outcomes)} runs ended with equal files on all machines"
+    if good:
+        text += f", the last of them after {good[0]} to {good[-1]} s"
+        text += f", {statistics.median(good):.1f} s in the median"
+    return text
+
+
+def page(outcomes: list[dict], args: argparse.Namespace) -> str:
+    """All runs as a page of docs/."""
+    command = f"sudo bench/swarm/chaos.py --runs {args.runs} --results FILE --page docs/chaos.md"
+    blows = sum(len(outcome["blows"]) for outcome in outcomes)
+    rows = "\n".join(map(row, outcomes))
+    return f"""# Machines that are hurt while a release spreads
+
+{args.nodes} machines, the vendor's seeder among them, on links of {args.up:g} Mbit/s; a release of \
+{args.mib:g} MiB spreads while each run's seed has machines killed (SIGKILL) or stopped (SIGTERM) and \
+started again, or their links cut by nftables, for 0.1 to 5 seconds each within the first \
+{WHILE_S:g}. One more machine, with a credential that holds, lies to every agent all the time: it says \
+that it has everything, and sends false blocks. At the end all files are compared, and \
+at least one agent's log must name the liar; the last but one column says how many do.
+
+```sh
+cargo build --release --workspace --bins --example liar
+{command}
+```
+
+{told(outcomes)}; {blows} blows in all.
+
+{HEAD}
+{rows}
+"""
+
+
+def known(results: Path | None) -> dict[int, dict]:
+    """The runs that a file tells of, by seed."""
+    if results is None or not results.exists():
+        return {}
+    lines = results.read_text(encoding="utf-8").splitlines()
+    return {outcome["seed"]: outcome for outcome in map(json.loads, lines)}
+
+
+def run_kept(seed: int, args: argparse.Namespace) -> dict:
+    """One run in a folder that is removed, unless it failed and is to be kept."""
+    run_dir = Path(tempfile.mkdtemp(prefix="chaos-"))
+    outcome = None
+    try:
+        outcome = run_one(seed, args, run_dir)
+        return outcome
+    finally:
+        if args.keep and not (outcome and outcome["good"]):
+            print(f"chaos: files and logs are in {run_dir}", file=sys.stderr)
+        else:
+            shutil.rmtree(run_dir, ignore_errors=True)
+
+
 def main() -> int:
     """All runs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -213,39 +285,35 @@ def main() -> int:
     parser.add_argument("--mib", type=float, default=8.0, help="the release's payload")
     parser.add_argument("--up", type=float, default=10.0, help="Mbit/s of each link")
     parser.add_argument("--programs", type=Path, default=RELEASE_DIR)
-    parser.add_argument("--results", type=Path, help="append a JSON line a run to this file")
+    parser.add_argument("--results", type=Path,
+                        help="append a JSON line a run to this file; seeds in it are not run again")
+    parser.add_argument("--page", type=Path, help="write all runs to this Markdown file")
     parser.add_argument("--keep", action="store_true", help="keep the logs of runs that failed")
     args = parser.parse_args()
-    outcomes = []
-    print("| seed | blows | last machine after | the liar is named by | outcome |", flush=True)
-    print("|---|---|---|---|---|", flush=True)
+    outcomes = known(args.results)
+    seeds = range(args.first, args.first + args.runs)
+    print(HEAD, flush=True)
     try:
         check_machine()
         require_programs({"nft": "nftables"})
         if not (args.programs / "examples" / "liar").is_file():
             raise SetupError("the liar is not built: cargo build --release --example liar")
-        for seed in range(args.first, args.first + args.runs):
-            run_dir = Path(tempfile.mkdtemp(prefix="chaos-"))
-            outcome = run_one(seed, args, run_dir)
-            outcomes.append(outcome)
-            if args.results is not None:
-                with args.results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(outcome) + "\n")
-            blows = len(outcome["blows"])
-            row = [seed, blows, f"{outcome['last_s']} s", outcome["named_by"], outcome["outcome"]]
-            print(f"| {' | '.join(map(str, row))} |", flush=True)
-            if args.keep and not outcome["good"]:
-                print(f"chaos: files and logs are in {run_dir}", file=sys.stderr)
-            else:
-                shutil.rmtree(run_dir, ignore_errors=True)
+        for seed in seeds:
+            if seed not in outcomes:
+                outcomes[seed] = run_kept(seed, args)
+                if args.results is not None:
+                    with args.results.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(outcomes[seed]) + "\n")
+            print(row(outcomes[seed]), flush=True)
+            if args.page is not None:
+                text = page([outcomes[seed] for seed in seeds if seed in outcomes], args)
+                args.page.write_text(text, encoding="utf-8")
     except (SetupError, RuntimeError, OSError, subprocess.SubprocessError) as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 3
-    good = [outcome["last_s"] for outcome in outcomes if outcome["good"]]
-    median = f", the median after {statistics.median(good):.1f} s" if good else ""
-    print(f"{len(good)} of {len(outcomes)} runs ended with equal files on all machines{median}",
-          file=sys.stderr)
-    return 0 if len(good) == len(outcomes) else 1
+    all_runs = [outcomes[seed] for seed in seeds]
+    print(told(all_runs), file=sys.stderr)
+    return 0 if all(outcome["good"] for outcome in all_runs) else 1
 
 
 if __name__ == "__main__":
