@@ -147,6 +147,8 @@ struct Upload {
     helped: Instant,
     /// Origin: whether it was seen to be lonely since then.
     lonely: bool,
+    /// Origin: whether it has been lonely for so long that it gets everything.
+    abandoned: bool,
     /// Origin: whether there may be something to reveal to it.
     look: bool,
 }
@@ -200,6 +202,7 @@ impl Serving {
             window: FIRST_REVEALED,
             helped: now,
             lonely: false,
+            abandoned: false,
             look: false,
         };
         self.links.insert(link, upload);

@@ -18,8 +18,15 @@ use crate::wire::{Have, WantIndex, Whose};
 pub(super) const FIRST_REVEALED: usize = 2;
 pub(super) const MOST_REVEALED: usize = 256;
 
-/// A peer that others gave nothing for so long is served by the origin.
+/// A peer that others gave nothing for so long is served by the origin what is
+/// scarce: who was told of it first may be slow to pass it on.
 const LONELY_AFTER: Duration = Duration::from_millis(700);
+/// What fewer peers than this know of is scarce.
+const SCARCE: u16 = 4;
+/// Among so many peers it is served everything then. With each doubling this
+/// takes as long again, since what others pass on takes one hop more to reach
+/// everybody.
+const ABANDONED_AMONG: usize = 16;
 /// Lonely peers that are served at a time: of many most are soon helped by
 /// those few.
 const NURSED: usize = 4;
@@ -53,7 +60,11 @@ impl Revealing {
 
     /// A peer that was helped at `helped` may be lonely later.
     pub(super) fn expect(&mut self, helped: Instant) {
-        let at = helped + LONELY_AFTER;
+        self.look_at(helped + LONELY_AFTER);
+    }
+
+    /// Somebody may be lonely, or abandoned, at that time.
+    fn look_at(&mut self, at: Instant) {
         self.lonely_at = Some(self.lonely_at.map_or(at, |known| known.min(at)));
     }
 
@@ -75,6 +86,12 @@ impl Revealing {
     }
 }
 
+/// How long one of so many peers is left to the others.
+fn abandoned_after(peers: usize) -> Duration {
+    let doublings = (peers / ABANDONED_AMONG).checked_ilog2().unwrap_or(0);
+    LONELY_AFTER * (doublings + 1)
+}
+
 impl Upload {
     /// Whether the origin gives it what it may give everybody.
     fn is_nursed(&self) -> bool {
@@ -89,13 +106,15 @@ impl Serving {
             return;
         }
         let links: Vec<LinkId> = self.links.keys().copied().collect();
+        let patience = abandoned_after(links.len());
         let mut nursed = self.links.values().filter(|upload| upload.is_nursed()).count();
         for link in links {
             let upload = self.links.get_mut(&link).expect("listed above");
             if upload.wants.is_empty() || self.upload.is_closed(upload.near) {
                 continue;
             }
-            let lonely = now.saturating_duration_since(upload.helped) >= LONELY_AFTER;
+            let alone = now.saturating_duration_since(upload.helped);
+            let lonely = alone >= LONELY_AFTER;
             if !lonely {
                 self.revealing.expect(upload.helped);
             } else if !upload.lonely && nursed < NURSED {
@@ -104,12 +123,25 @@ impl Serving {
                 // What it was told of and never asked for is not worth waiting for.
                 upload.revealed.clear();
             }
+            if !upload.lonely {
+                upload.abandoned = false;
+            } else if alone < patience {
+                upload.abandoned = false;
+                self.revealing.look_at(upload.helped + patience);
+            } else if !upload.abandoned {
+                (upload.abandoned, upload.look) = (true, true);
+            }
+            let least = match (upload.lonely, upload.abandoned) {
+                (false, _) => 1,
+                (true, false) => SCARCE,
+                (true, true) => u16::MAX,
+            };
             let lonely = upload.lonely;
             let room = upload.window.saturating_sub(upload.revealed.len());
             if !upload.look || room * 2 < upload.window {
                 continue;
             }
-            let (found, more) = self.least_spread(link, room, lonely, content);
+            let (found, more) = self.least_spread(link, room, (lonely, least), content);
             let upload = self.links.get_mut(&link).expect("listed above");
             upload.look = more;
             for (index, block) in found {
@@ -125,13 +157,13 @@ impl Serving {
         }
     }
 
-    /// Blocks that a peer lacks and fewest others know of; only those that no
-    /// other knows of, unless the peer is `lonely`.
+    /// Blocks that a peer lacks and fewest others know of, fewer than `scarce`:
+    /// more than its share of them only if it is `lonely`.
     fn least_spread(
         &mut self,
         link: LinkId,
         room: usize,
-        lonely: bool,
+        (lonely, scarce): (bool, u16),
         content: &dyn Content,
     ) -> (Vec<(WantIndex, u32)>, bool) {
         let upload = &self.links[&link];
@@ -148,7 +180,7 @@ impl Serving {
             }
             for block in (0..blocks).filter(|block| !known.contains(*block)) {
                 let holders = self.revealing.spread.of(wanted.id, block);
-                if holders == 0 || lonely {
+                if holders < scarce {
                     let near = !known.is_empty();
                     candidates.push(Candidate { index: *index, block, holders, near });
                 }
