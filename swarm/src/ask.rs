@@ -25,6 +25,10 @@ pub enum Topic {
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a question may take; less than an answer, or nobody would hear of
+/// one that takes longer.
+const QUESTION_PATIENCE: Duration = Duration::from_secs(12);
+
 /// Questions and answers under way with one connection, each way.
 const AT_ONCE: usize = 8;
 
@@ -81,6 +85,17 @@ impl Topic {
 const REFUSED: u8 = 0;
 const ANSWERED: u8 = 1;
 
+/// A question as it is asked, or was heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// It goes on where the longest one would have ended.
+    TooLong,
+    /// Its end did not come in time.
+    Unfinished,
+}
+
 /// Questions and answers as they are: a stream each way, to its end. An answer
 /// begins with a byte that says whether it is one.
 #[derive(Debug, Clone, Copy)]
@@ -105,19 +120,25 @@ async fn write(io: &mut (impl AsyncWrite + Unpin + Send), bytes: &[u8]) -> io::R
 
 impl request_response::Codec for Codec {
     type Protocol = StreamProtocol;
-    type Request = Vec<u8>;
+    type Request = Question;
     /// Nothing if the question is refused.
     type Response = Option<Vec<u8>>;
 
-    /// One byte more than any question may have tells of one that is too long:
-    /// an error here would be heard of by nobody.
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
+    /// What is wrong with a question is a value: an error here would be heard
+    /// of by nobody.
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Question>
     where
         T: AsyncRead + Unpin + Send,
     {
+        let longest = self.topic.longest_question();
         let mut question = Vec::new();
-        io.take(self.topic.longest_question() as u64 + 1).read_to_end(&mut question).await?;
-        Ok(question)
+        let mut io = io.take(longest as u64 + 1);
+        let read = io.read_to_end(&mut question);
+        let Ok(read) = tokio::time::timeout(QUESTION_PATIENCE, read).await else {
+            return Ok(Question::Unfinished);
+        };
+        read?;
+        Ok(if question.len() > longest { Question::TooLong } else { Question::Whole(question) })
     }
 
     async fn read_response<T>(
@@ -140,11 +161,14 @@ impl request_response::Codec for Codec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        question: Vec<u8>,
+        question: Question,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
+        let Question::Whole(question) = question else {
+            return Err(io::Error::other("what was not heard whole is not asked"));
+        };
         write(io, &question).await
     }
 

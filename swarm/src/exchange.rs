@@ -572,7 +572,7 @@ impl Exchange {
                 self.serving.lost(id);
             }
             transfer::Output::Offence { link, what: Misbehaviour::Withheld } => {
-                self.withheld(link);
+                self.withheld(now, link);
             }
             transfer::Output::Offence { link, what } => {
                 if let Some(peer) = self.links.get(&link).map(|link| link.peer) {
@@ -663,17 +663,16 @@ impl Exchange {
     }
 
     /// A peer sends nothing of what it says to hold. It may be that it has no
-    /// turn for us, so it is let go and not kept away; the origin has many to
-    /// serve, and is waited for.
-    fn withheld(&mut self, link: LinkId) {
+    /// turn for us, so the first time it is let go and not kept away; the origin
+    /// has many to serve, and is waited for.
+    fn withheld(&mut self, now: Instant, link: LinkId) {
         if self.links.get(&link).is_none_or(|link| link.origin) {
             return;
         }
         let Some(gone) = self.links.remove(&link) else { return };
         self.transfer.leave(link);
         self.serving.leave(link);
-        let (what, sentence) = (Misbehaviour::Withheld, Sentence::Parole);
-        self.out.push_back(Output::Misbehaved { peer: gone.peer, what, sentence });
+        self.offence(now, gone.peer, Misbehaviour::Withheld);
         self.out.push_back(Output::Close(link));
     }
 

@@ -216,6 +216,7 @@ pub(crate) enum Command {
         request: Vec<u8>,
         answer: oneshot::Sender<Result<Vec<u8>, AskError>>,
     },
+    Doubt(PublicKey),
     Hold(Vec<(ContentId, ObjectSize)>),
     Withdraw(Vec<ContentId>),
     Fetch {
@@ -294,6 +295,15 @@ impl Handle {
             return Err(AskError::TooLong { longest, found });
         }
         self.answered(|answer| Command::Ask { peer, topic, request, answer }).await?
+    }
+
+    /// Says that a peer's answer to a question about metadata is nobody's word:
+    /// nobody we know has signed it, or it is no metadata at all.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn doubt(&self, peer: PublicKey) -> Result<(), Stopped> {
+        self.command(Command::Doubt(peer)).await
     }
 
     /// Offers objects that can be read when `Event::Serve` asks for them.

@@ -109,6 +109,10 @@ pub const TALLY_WINDOW: Duration = Duration::from_secs(60);
 /// long log question by question, a seeder passes on whoever comes.
 pub const QUESTIONS_FROM_ONE: u32 = 600;
 
+/// Questions without an end from one peer within [`TALLY_WINDOW`]: whose line
+/// breaks has few under way.
+pub const UNFINISHED_FROM_ONE: u32 = 4;
+
 /// Announcements that told nothing new, from one peer within [`TALLY_WINDOW`].
 pub const VAIN_ANNOUNCEMENTS_FROM_ONE: u32 = 120;
 

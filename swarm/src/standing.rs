@@ -48,6 +48,9 @@ pub enum Misbehaviour {
     /// It passed on an announcement that the program refuted.
     #[error("it announced what is false")]
     FalseAnnouncement,
+    /// It answered with metadata that the program refuted.
+    #[error("it answered with metadata that nobody has signed")]
+    FalseAnswer,
 }
 
 /// What follows from an offence.
@@ -85,7 +88,8 @@ impl Standing {
             | Misbehaviour::FalseList { .. }
             | Misbehaviour::Unasked
             | Misbehaviour::Withheld
-            | Misbehaviour::FalseAnnouncement => false,
+            | Misbehaviour::FalseAnnouncement
+            | Misbehaviour::FalseAnswer => false,
         };
         let record =
             self.records.entry(peer).or_insert(Record { banned_until: None, owes: 0, at: now });

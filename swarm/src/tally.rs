@@ -15,6 +15,8 @@ use crate::limits::MAX_RECORDS;
 pub enum Deed {
     /// A question on any topic.
     Question,
+    /// A question whose end did not come.
+    Unfinished,
     /// An announcement that told nothing new.
     Announcement,
     /// A circuit asked for.

@@ -31,6 +31,7 @@ use crate::testing::{Machine, Vendor};
 struct Fake {
     connected: Vec<Peer>,
     metadata: Vec<(PublicKey, Vec<u8>)>,
+    doubted: Mutex<Vec<PublicKey>>,
     arrivals: Mutex<Vec<Arrival>>,
     published: Mutex<Vec<Vec<u8>>>,
 }
@@ -46,6 +47,11 @@ impl Peers for Fake {
         let answer = self.metadata.iter().find(|(key, _)| *key == peer);
         let answer = answer.map(|(_, bytes)| bytes.clone());
         async move { answer.ok_or_else(|| "it hung up".to_owned()) }.boxed()
+    }
+
+    fn doubt(&self, peer: PublicKey) -> BoxFuture<'_, ()> {
+        self.doubted.lock().unwrap().push(peer);
+        async {}.boxed()
     }
 
     fn fetch(&self, _: Vec<Wanted>) -> Box<dyn Arrivals> {

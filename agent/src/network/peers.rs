@@ -36,6 +36,9 @@ pub trait Peers: Send + Sync {
         request: Vec<u8>,
     ) -> BoxFuture<'_, Result<Vec<u8>, String>>;
 
+    /// One of them answered with what nobody we know has signed.
+    fn doubt(&self, peer: PublicKey) -> BoxFuture<'_, ()>;
+
     /// Begins to fetch objects; dropping the value ends it.
     fn fetch(&self, wanted: Vec<Wanted>) -> Box<dyn Arrivals>;
 
@@ -120,6 +123,10 @@ impl Peers for NoPeers {
 
     fn ask_metadata(&self, _: PublicKey, _: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, String>> {
         Box::pin(async { Err("there is no such peer".to_owned()) })
+    }
+
+    fn doubt(&self, _: PublicKey) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
     }
 
     fn fetch(&self, _: Vec<Wanted>) -> Box<dyn Arrivals> {

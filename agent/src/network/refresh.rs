@@ -38,6 +38,19 @@ pub enum RefreshFailure {
     },
 }
 
+/// Why a source did not lead to the end.
+struct NoLead {
+    reason: String,
+    /// Whether what it sent was signed by nobody we know, or is no metadata.
+    forged: bool,
+}
+
+impl From<String> for NoLead {
+    fn from(reason: String) -> Self {
+        Self { reason, forged: false }
+    }
+}
+
 /// Who is asked.
 #[derive(Clone)]
 enum Source {
@@ -105,7 +118,8 @@ impl Network {
             .map(|source| async {
                 let answer = tokio::time::timeout(SOURCE_PATIENCE, self.gather(&source, &trusted));
                 let answer = answer.await.unwrap_or_else(|_| {
-                    Err(format!("no answer within {} seconds", SOURCE_PATIENCE.as_secs()))
+                    let seconds = SOURCE_PATIENCE.as_secs();
+                    Err(NoLead::from(format!("no answer within {seconds} seconds")))
                 });
                 (source, answer)
             })
@@ -125,7 +139,10 @@ impl Network {
             match self.believe(answer).await {
                 Ok(Taken::Newer) => led = Some(Taken::Newer),
                 Ok(Taken::Nothing) => led = led.or(Some(Taken::Nothing)),
-                Err(reason) => {
+                Err(NoLead { reason, forged }) => {
+                    if let (Source::Peer(peer), true) = (&source, forged) {
+                        self.peers.doubt(peer.key).await;
+                    }
                     let reason = format!("{}: {reason}", source.name());
                     tracing::info!(%reason, "a source did not lead to the end of the refresh");
                     reasons.push(reason);
@@ -134,23 +151,24 @@ impl Network {
         }
     }
 
-    async fn believe(&self, answer: Result<Bundle, String>) -> Result<Taken, String> {
+    async fn believe(&self, answer: Result<Bundle, NoLead>) -> Result<Taken, NoLead> {
         let bundle = answer?;
         let now = clock::wall();
         let taken = self.authority.ask(move |applier| applier.take_metadata(&bundle, now)).await;
-        taken.map_err(|error| cause(&error))
+        taken.map_err(|error| NoLead { reason: cause(&error), forged: error.is_forged() })
     }
 
     /// What one source has that we have not.
-    async fn gather(&self, source: &Source, trusted: &TrustedSet) -> Result<Bundle, String> {
+    async fn gather(&self, source: &Source, trusted: &TrustedSet) -> Result<Bundle, NoLead> {
         match source {
             Source::Peer(peer) => {
                 let request = MetadataRequest::of(trusted).encode();
                 let answer = self.peers.ask_metadata(peer.key, request).await?;
                 self.meter.add_peer(peer.key, peer.is_origin, answer.len() as u64);
-                Bundle::decode(&answer, BUNDLE_BYTES).map_err(|error| error.to_string())
+                let bundle = Bundle::decode(&answer, BUNDLE_BYTES);
+                bundle.map_err(|error| NoLead { reason: error.to_string(), forged: true })
             }
-            Source::Mirror(mirror) => self.gather_from_mirror(mirror, trusted.clone()).await,
+            Source::Mirror(mirror) => Ok(self.gather_from_mirror(mirror, trusted.clone()).await?),
         }
     }
 

@@ -100,6 +100,14 @@ impl Peers for Members {
         .boxed()
     }
 
+    fn doubt(&self, peer: PublicKey) -> BoxFuture<'_, ()> {
+        async move {
+            // Only a swarm that has stopped does not hear it.
+            let _ = self.handle.doubt(peer).await;
+        }
+        .boxed()
+    }
+
     fn fetch(&self, wanted: Vec<Wanted>) -> Box<dyn Arrivals> {
         let (sender, arrivals) = mpsc::channel(ARRIVALS);
         let handle = self.handle.clone();

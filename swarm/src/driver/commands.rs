@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use crate::address::relay;
 use crate::allowance::Allowance;
-use crate::ask::Topic;
+use crate::ask::{Question, Topic};
 use crate::courtesy::Passed;
 use crate::driver::behaviour::announcements;
 use crate::driver::{Answer, Driver, meet, now};
@@ -25,6 +25,11 @@ impl Driver {
             Command::Verdict(id, verdict) => self.judge(id, verdict),
             Command::Ask { peer, topic, request, answer } => {
                 self.ask(peer, topic, request, answer);
+            }
+            Command::Doubt(peer) => {
+                if let Ok(id) = peer_id(&peer) {
+                    self.offend(&id, Misbehaviour::FalseAnswer);
+                }
             }
             Command::Hold(objects) => self.exchange.handle(now(), Input::Hold(objects)),
             Command::Withdraw(ids) => self.exchange.handle(now(), Input::Withdraw(ids)),
@@ -118,7 +123,7 @@ impl Driver {
             let _ = answer.send(Err(AskError::NotConnected(key)));
             return;
         };
-        let number = self.swarm.behaviour_mut().topic(topic).send_request(&id, request);
+        let number = self.swarm.behaviour_mut().topic(topic).send_request(&id, Question::Whole(request));
         self.asks.insert((topic, number), (key, answer));
     }
 

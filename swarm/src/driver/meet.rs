@@ -11,7 +11,7 @@ use manifest::admission::credential::Role;
 
 use crate::address::{are_near, is_local, is_loopback, relay, without_peer};
 use crate::address_book::{Dial, Source};
-use crate::ask::Topic;
+use crate::ask::{Question, Topic};
 use crate::dns_sd::Ports;
 use crate::driver::{Driver, Peer, chance, network, now, unix_now};
 use crate::event::Event;
@@ -122,6 +122,7 @@ impl Driver {
     pub(crate) fn ask_around(&mut self, now: Instant) -> Option<Instant> {
         for id in self.acquaintance.due(now, self.book.is_lonely()) {
             let question = self.introduction(self.is_local(&id));
+            let question = Question::Whole(question);
             self.swarm.behaviour_mut().topic(Topic::Peers).send_request(&id, question);
         }
         self.acquaintance.next_deadline()
@@ -143,7 +144,8 @@ impl Driver {
         let near: HashSet<PeerId> =
             self.peers.keys().filter(|id| !local || self.is_local(id)).copied().collect();
         for id in self.acquaintance.told(subject, |peer| near.contains(peer)) {
-            self.swarm.behaviour_mut().topic(Topic::Peers).send_request(&id, list.clone());
+            let told = Question::Whole(list.clone());
+            self.swarm.behaviour_mut().topic(Topic::Peers).send_request(&id, told);
         }
     }
 

@@ -13,7 +13,7 @@ use manifest::admission::credential::Role;
 use tokio::sync::oneshot;
 
 use crate::address::{self, are_near};
-use crate::ask::Topic;
+use crate::ask::{Question, Topic};
 use crate::crowd::Why;
 use crate::driver::behaviour::BehaviourEvent;
 use crate::driver::door::Displaced;
@@ -24,7 +24,8 @@ use crate::exchange::Input;
 use crate::gate::AdmissionError;
 use crate::handle::AskError;
 use crate::limits::{
-    MAX_UNJUDGED, MAX_UNJUDGED_FROM_ONE, QUESTIONS_FROM_ONE, VAIN_ANNOUNCEMENTS_FROM_ONE,
+    MAX_UNJUDGED, MAX_UNJUDGED_FROM_ONE, QUESTIONS_FROM_ONE, UNFINISHED_FROM_ONE,
+    VAIN_ANNOUNCEMENTS_FROM_ONE,
 };
 use crate::link::LinkId;
 use crate::standing::Misbehaviour;
@@ -34,7 +35,7 @@ use crate::tally::Deed;
 const CROSSING: Duration = Duration::from_secs(10);
 
 /// What one question or answer brought.
-type Asked = request_response::Event<Vec<u8>, Option<Vec<u8>>>;
+type Asked = request_response::Event<Question, Option<Vec<u8>>>;
 
 /// The reason at the bottom of an error: admission's own word if there is one.
 pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
@@ -368,19 +369,28 @@ impl Driver {
         &mut self,
         topic: Topic,
         id: PeerId,
-        request: Vec<u8>,
+        question: Question,
         channel: ResponseChannel<Option<Vec<u8>>>,
     ) {
         if self.tally.note(now(), id, Deed::Question) > QUESTIONS_FROM_ONE {
             self.offend(&id, Misbehaviour::Flood("too many questions"));
             return;
         }
-        let longest = topic.longest_question();
-        if request.len() > longest {
-            let what = format!("a question of more than the {longest} bytes that are allowed");
-            self.offend(&id, Misbehaviour::Protocol(what));
-            return;
-        }
+        let request = match question {
+            Question::Whole(request) => request,
+            Question::TooLong => {
+                let longest = topic.longest_question();
+                let what = format!("a question of more than the {longest} bytes that are allowed");
+                self.offend(&id, Misbehaviour::Protocol(what));
+                return;
+            }
+            Question::Unfinished => {
+                if self.tally.note(now(), id, Deed::Unfinished) > UNFINISHED_FROM_ONE {
+                    self.offend(&id, Misbehaviour::Flood("questions that do not end"));
+                }
+                return;
+            }
+        };
         if topic == Topic::Reach {
             self.on_reach_question(id, &request, channel);
             return;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::address;
-use crate::ask::Topic;
+use crate::ask::{self, Topic};
 use crate::circuit::{Arrival, Switchboard, Wish};
 use crate::driver::splice::{self, End, Passage};
 use crate::driver::streams::{self, Purpose};
@@ -182,7 +182,7 @@ impl Driver {
 
     fn question(&mut self, peer: PeerId, question: &Question, about: About) {
         let behaviour = self.swarm.behaviour_mut().topic(Topic::Reach);
-        let number = behaviour.send_request(&peer, question.encode());
+        let number = behaviour.send_request(&peer, ask::Question::Whole(question.encode()));
         self.reaching.questions.insert(number, (peer, about));
     }
 

@@ -28,7 +28,7 @@ use crate::wire::{Frame, HEADER_BYTES, Header, Lane};
 /// The connection of a raw peer.
 #[derive(Debug)]
 pub struct Raw {
-    names: [StreamProtocol; 2],
+    names: Vec<StreamProtocol>,
     open: mpsc::UnboundedSender<StreamProtocol>,
     inbound: mpsc::UnboundedReceiver<(StreamProtocol, Stream)>,
     outbound: mpsc::UnboundedReceiver<(StreamProtocol, Stream)>,
@@ -43,6 +43,16 @@ impl Raw {
         Self::try_connect(options, address).await.expect("whoever is dialled lets us in")
     }
 
+    /// Dials `address` likewise, and takes questions on a protocol of the
+    /// workgroup, which nobody but the caller answers.
+    ///
+    /// # Panics
+    /// If it is not let in.
+    pub async fn answering(options: &Options, address: &str, protocol: &str) -> Self {
+        let connected = Self::connect_with(options, address, &[protocol]).await;
+        connected.expect("whoever is dialled lets us in")
+    }
+
     /// Dials `address` with the identity and credential of `options`, good or
     /// bad; whoever is there is believed.
     ///
@@ -52,15 +62,24 @@ impl Raw {
     /// # Panics
     /// If `address` is no multiaddress.
     pub async fn try_connect(options: &Options, address: &str) -> Result<Self, DialError> {
+        Self::connect_with(options, address, &[]).await
+    }
+
+    async fn connect_with(
+        options: &Options,
+        address: &str,
+        more: &[&str],
+    ) -> Result<Self, DialError> {
         let gate = Gate::new(options.trust.clone(), options.chain.clone(), super::unix_now);
         let (transport, _board) =
             transport::build(&options.identity, &gate, std::sync::Arc::default());
         let own = transport::keypair(&options.identity).public().to_peer_id();
         let workgroup = options.trust.id();
-        let names = ["control", "data"].map(|lane| {
-            let name = format!("/updraft/{workgroup}/pieces-{lane}/1");
+        let names = ["pieces-control/1", "pieces-data/1"].iter().chain(more).map(|name| {
+            let name = format!("/updraft/{workgroup}/{name}");
             StreamProtocol::try_from_owned(name).expect("it begins with a slash")
         });
+        let names: Vec<_> = names.collect();
         let (open, to_open) = mpsc::unbounded_channel();
         let (give_in, inbound) = mpsc::unbounded_channel();
         let (give_out, outbound) = mpsc::unbounded_channel();
@@ -100,9 +119,18 @@ impl Raw {
 
     /// The lane that the other side opened for control, likewise.
     pub async fn control(&mut self) -> Option<Stream> {
+        self.stream_of(0).await
+    }
+
+    /// The next question on the protocol that is answered, likewise.
+    pub async fn question(&mut self) -> Option<Stream> {
+        self.stream_of(2).await
+    }
+
+    async fn stream_of(&mut self, number: usize) -> Option<Stream> {
         loop {
             let (name, stream) = self.inbound.recv().await?;
-            if name == self.names[0] {
+            if self.names.get(number) == Some(&name) {
                 return Some(stream);
             }
         }
@@ -148,7 +176,7 @@ pub async fn read(stream: &mut Stream, lane: Lane) -> io::Result<Frame> {
 }
 
 struct Streams {
-    names: [StreamProtocol; 2],
+    names: Vec<StreamProtocol>,
     to_open: mpsc::UnboundedReceiver<StreamProtocol>,
     peer: Option<PeerId>,
     give_in: mpsc::UnboundedSender<(StreamProtocol, Stream)>,
@@ -217,7 +245,7 @@ impl NetworkBehaviour for Streams {
 }
 
 struct Handler {
-    names: [StreamProtocol; 2],
+    names: Vec<StreamProtocol>,
     to_open: VecDeque<StreamProtocol>,
     came: VecDeque<(bool, StreamProtocol, Stream)>,
     waker: Option<Waker>,
@@ -270,7 +298,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Any> {
-        SubstreamProtocol::new(Any(self.names.to_vec()), ())
+        SubstreamProtocol::new(Any(self.names.clone()), ())
     }
 
     fn connection_keep_alive(&self) -> bool {

@@ -2,6 +2,8 @@
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use manifest::content::ContentId;
+use manifest::trust::bundle::Bundle;
+use manifest::trust::role::RoleName;
 use swarm::block::ObjectSize;
 use swarm::peer_exchange;
 use swarm::testing::liar::{Lie, lie};
@@ -121,6 +123,57 @@ fn false_bitmaps() {
     world.named(&[&claims.name(), "holds blocks beyond the object", "kept away"]);
     world.named(&[&withholds.name(), "says that it holds blocks, and sends none"]);
     world.runtime.block_on(async { futures::try_join!(withholding, claiming) }).unwrap();
+    world.completes();
+    world.alone_with_the_seeder();
+}
+
+#[test]
+fn false_answers_on_metadata() {
+    let mut world = World::new(SMALL);
+    let members = [world.member(1), world.member(2)];
+    let address = world.address(true);
+    // What is no list of files, and a file that nobody has signed.
+    let mut unsigned = Bundle::new();
+    unsigned.put(RoleName::TIMESTAMP.file_name(), b"{\"signed\": {}, \"signatures\": []}".to_vec()).unwrap();
+    let answers = [vec![0xA5; 2_000], unsigned.encode()];
+    let mut answering = Vec::new();
+    for (member, answer) in members.iter().zip(answers) {
+        let options = member.options.clone();
+        let raw = Raw::answering(&options, &address, "metadata/1");
+        let mut raw = world.runtime.block_on(raw);
+        answering.push(world.runtime.spawn(async move {
+            while let Some(mut asked) = raw.question().await {
+                let mut question = Vec::new();
+                let _ = asked.read_to_end(&mut question).await;
+                // The first byte says that it is an answer.
+                let _ = asked.write_all(&[&[1], &answer[..]].concat()).await;
+                let _ = asked.close().await;
+            }
+        }));
+    }
+    for member in &members {
+        world.named(&[&member.name(), "did wrong", "answered with metadata that nobody", "kept"]);
+    }
+    answering.into_iter().for_each(|liar| world.runtime.block_on(liar).unwrap());
+    world.completes();
+    world.alone_with_the_seeder();
+}
+
+#[test]
+fn questions_that_do_not_end() {
+    let mut world = World::new(SMALL);
+    let member = world.member(1);
+    let mut raw = world.connect(&member);
+    world.runtime.block_on(async {
+        let mut begun = Vec::new();
+        for _ in 0..swarm::limits::UNFINISHED_FROM_ONE + 3 {
+            let mut stream = raw.stream(&member.options, "metadata/1").await.unwrap();
+            let _ = raw::write_bytes(&mut stream, b"?").await;
+            begun.push(stream);
+        }
+        raw.hung_up().await;
+    });
+    world.named(&[&member.name(), "did wrong", "questions that do not end", "kept away"]);
     world.completes();
     world.alone_with_the_seeder();
 }
