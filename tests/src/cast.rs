@@ -22,6 +22,8 @@ pub struct Cast {
     listen: Vec<String>,
     /// What each machine may send, in bytes a second.
     upload: Option<u64>,
+    /// How long each machine waits before it looks for releases by itself.
+    poll: Duration,
 }
 
 /// One machine that owns the product.
@@ -64,7 +66,14 @@ impl Cast {
             Machine { home: place.join("home"), into: place.join("hello"), name, daemon: None }
         });
         let (vendor, machines) = (stage.join("vendor"), machines.collect());
-        Ok(Self { programs, stage, vendor, machines, listen, upload: None })
+        let poll = Duration::from_secs(5);
+        Ok(Self { programs, stage, vendor, machines, listen, upload: None, poll })
+    }
+
+    /// Agents that are started from now on look for releases so rarely: five
+    /// seconds if nothing is said.
+    pub const fn poll_every(&mut self, poll: Duration) {
+        self.poll = poll;
     }
 
     /// Where the vendor's seeder listens, as multiaddresses.
@@ -160,7 +169,7 @@ impl Cast {
         for address in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"] {
             args.extend(["--listen".to_owned(), address.to_owned()]);
         }
-        args.extend(["--poll".to_owned(), "5".to_owned()]);
+        args.extend(["--poll".to_owned(), self.poll.as_secs().to_string()]);
         let rate = self.upload.map(|rate| rate.to_string());
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
         args.extend(rate.into_iter().flat_map(|rate| ["--total-upload-limit".to_owned(), rate]));

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod control;
 pub mod demo;
 pub mod folder;
+pub mod hearing;
 pub mod programs;
 pub mod sample;
 pub mod scale;

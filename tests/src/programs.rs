@@ -30,6 +30,8 @@ pub struct Programs {
     executable: PathBuf,
     /// libfaketime, and how much later it is for the programs, as it is told.
     clock: Option<(PathBuf, String)>,
+    /// The network namespace that they run in, if not this process's own.
+    namespace: Option<String>,
 }
 
 /// Where distributions put libfaketime.
@@ -90,7 +92,13 @@ impl Programs {
     /// The programs within `executable`, a build of `updraft-demo`.
     #[must_use]
     pub const fn within(executable: PathBuf) -> Self {
-        Self { executable, clock: None }
+        Self { executable, clock: None, namespace: None }
+    }
+
+    /// The same programs in a network namespace, which takes root.
+    #[must_use]
+    pub fn in_namespace(&self, name: &str) -> Self {
+        Self { namespace: Some(name.to_owned()), ..self.clone() }
     }
 
     /// The same programs, for which it is so many `days` ago; nothing where
@@ -115,7 +123,15 @@ impl Programs {
     /// A command that starts `program`, whose state is under `home`.
     #[must_use]
     pub fn command(&self, program: Program, home: &Path) -> Command {
-        let mut command = Command::new(&self.executable);
+        let mut command = match &self.namespace {
+            // It becomes the program: the process is the same.
+            Some(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name]).arg(&self.executable);
+                command
+            }
+            None => Command::new(&self.executable),
+        };
         command.arg(program.name()).arg("--home").arg(home);
         command.env(END_WITH_PARENT, "1").stdin(Stdio::null());
         if let Some((library, shift)) = &self.clock {
