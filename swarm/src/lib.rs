@@ -48,6 +48,7 @@ pub mod peer_exchange;
 pub mod picker;
 pub mod purse;
 pub mod reach;
+pub mod remembered;
 pub mod serving;
 pub mod shelf;
 pub mod site;

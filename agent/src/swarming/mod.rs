@@ -18,11 +18,11 @@ use manifest::trust::bundle::Bundle;
 use store::atomic;
 use store::disk::read_bounded;
 use store::steps::Steps;
-use swarm::address::is_address;
 use swarm::allowance::Allowance;
 use swarm::event::Events;
 use swarm::handle::{Handle, Pacing};
 use swarm::options::{Options, StartError};
+use swarm::remembered;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -99,7 +99,7 @@ impl Swarming {
         let known = config.peers.iter().chain(&identity.ticket.addresses).cloned();
         let options = Options {
             listen: config.listen.clone(),
-            bootstrap: known.chain(remembered(home)).collect(),
+            bootstrap: known.chain(met_before(home)).collect(),
             dns_sd: config.dns_sd,
             relay: config.relay,
             guide,
@@ -254,7 +254,7 @@ impl Swarming {
             return;
         }
         addresses.truncate(REMEMBERED_ADDRESSES);
-        let bytes = serde_json::to_vec_pretty(&addresses).expect("a list of texts serialises");
+        let bytes = remembered::encode(&addresses);
         let path = home.peers();
         let kept = tokio::task::spawn_blocking(move || {
             if read_bounded(&path, PEERS_FILE_BYTES).ok().flatten().as_ref() == Some(&bytes) {
@@ -272,18 +272,9 @@ impl Swarming {
 const BLOCK_BYTES: u64 = 32 << 10;
 
 /// Addresses at which members were met; none if the file makes no sense.
-fn remembered(home: &Home) -> Vec<String> {
+fn met_before(home: &Home) -> Vec<String> {
     let bytes = read_bounded(&home.peers(), PEERS_FILE_BYTES).ok().flatten();
-    addresses_in(&bytes.unwrap_or_default())
-}
-
-/// The addresses that a file of them holds.
-fn addresses_in(bytes: &[u8]) -> Vec<String> {
-    let mut addresses: Vec<String> = serde_json::from_slice(bytes).unwrap_or_default();
-    // A text that is no address would keep the swarm from starting.
-    addresses.retain(|address| address.len() < 512 && is_address(address));
-    addresses.truncate(REMEMBERED_ADDRESSES);
-    addresses
+    remembered::decode(&bytes.unwrap_or_default(), REMEMBERED_ADDRESSES)
 }
 
 /// The entry that tells of a renewed credential.
@@ -291,29 +282,4 @@ fn addresses_in(bytes: &[u8]) -> Vec<String> {
 pub fn renewal(member: &Member) -> Event {
     let Member { issuer, peer_key, expires, .. } = *member;
     Event::Renewed { issuer, peer_key, expires }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_the_remembered_only_addresses_are_used() {
-        let good = "/ip4/192.0.2.1/udp/4001/quic-v1";
-        let list = [good, "/nonsense", "/ip4/192.0.2/tcp/1", "", "192.0.2.1:4001", good];
-        let bytes = serde_json::to_vec(&list).unwrap();
-        assert_eq!(addresses_in(&bytes), [good, good]);
-        let many = serde_json::to_vec(&vec![good; 1_000]).unwrap();
-        assert_eq!(addresses_in(&many).len(), REMEMBERED_ADDRESSES);
-        // Cut anywhere, or with any byte changed, it still starts the swarm.
-        for at in 0..bytes.len() {
-            for changed in [bytes[..at].to_vec(), [&bytes[..at], b"\\", &bytes[at + 1..]].concat()]
-            {
-                assert!(addresses_in(&changed).iter().all(|address| is_address(address)), "{at}");
-            }
-        }
-        for nothing in [&b""[..], b"{}", b"[1]", b"[\"\xFF\"]"] {
-            assert_eq!(addresses_in(nothing), Vec::<String>::new());
-        }
-    }
 }
