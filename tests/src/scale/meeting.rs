@@ -44,11 +44,13 @@ impl World {
         let Some(life) = self.members[a].life.as_mut() else { return };
         let Some(b) = open else {
             life.book.failed(now, dial, b == Some(a));
+            life.stir(now);
             return self.drive(a);
         };
         let peer = self.members[b].peer;
         let life = self.members[a].life.as_mut().expect("it was there above");
         life.book.reached(dial, peer);
+        life.stir(now);
         if !life.wires.contains_key(&peer) {
             self.connect(a, b);
         }
@@ -73,6 +75,7 @@ impl World {
             let leaver = life.crowd.arrive(self.now, newcomer);
             life.book.joined(self.now, peer);
             life.acquaintance.joined(self.now, peer, false);
+            life.stir(self.now);
             let joined = Input::Joined {
                 link: LinkId(wire),
                 peer: key,
@@ -114,6 +117,7 @@ impl World {
         life.book.left(self.now, &peer);
         life.acquaintance.left(&peer);
         life.crowd.leave(&peer);
+        life.stir(self.now);
         self.drive(member);
     }
 
@@ -131,6 +135,7 @@ impl World {
             let teller_id = self.members[teller].peer;
             let Some(life) = self.members[member].life.as_mut() else { return };
             let news = life.book.learn_record(self.now, met, Source::Member(teller_id));
+            life.stir(self.now);
             if news && subject == teller {
                 let told = life.acquaintance.told(&teller_id, |_| true);
                 let wires: Vec<u64> =

@@ -1,7 +1,7 @@
 //! One member: the machines of the swarm, wired as its driver wires them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use manifest::content::ContentId;
 use manifest::key::PublicKey;
@@ -27,6 +27,9 @@ pub(crate) struct Life {
     pub(crate) wires: BTreeMap<PeerId, u64>,
     /// When it looks at its machines next.
     pub(crate) wake: Option<Instant>,
+    /// When it looks for peers next, or asks those it has; a look goes over all
+    /// that it knows.
+    pub(crate) looks: Option<Instant>,
 }
 
 /// A member, on or off.
@@ -45,12 +48,22 @@ pub(crate) struct Member {
     pub(crate) heard: bool,
     /// The objects of the update that it has on its disk.
     pub(crate) have: BTreeSet<ContentId>,
-    /// Since when it could have got the update.
+    /// Since when it is on and could get the update.
     pub(crate) since: Option<Instant>,
-    pub(crate) done: Option<Instant>,
+    /// How long it was on after the publication, before `since`.
+    pub(crate) was_on: Duration,
+    /// How long it was on until it had all of the update.
+    pub(crate) took: Option<Duration>,
     /// The most peers it had at one time.
     pub(crate) most_peers: usize,
     remembered: Vec<(Option<PeerId>, Vec<Multiaddr>)>,
+}
+
+impl Life {
+    /// Something has changed that may have it look for peers.
+    pub(crate) const fn stir(&mut self, now: Instant) {
+        self.looks = Some(now);
+    }
 }
 
 impl Member {
@@ -73,7 +86,8 @@ impl Member {
             heard: false,
             have: BTreeSet::new(),
             since: None,
-            done: None,
+            was_on: Duration::ZERO,
+            took: None,
             most_peers: 0,
             remembered: known.collect(),
         }
@@ -103,12 +117,20 @@ impl Member {
             crowd: Crowd::new(most),
             wires: BTreeMap::new(),
             wake: None,
+            looks: Some(now),
         });
     }
 
+    /// How long it was on since the publication.
+    pub(crate) fn on_for(&self, now: Instant) -> Duration {
+        self.was_on + self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
     /// Switches it off; whom it knew it remembers.
-    pub(crate) fn end(&mut self) -> Option<Life> {
+    pub(crate) fn end(&mut self, now: Instant) -> Option<Life> {
         let life = self.life.take()?;
+        self.was_on = self.on_for(now);
+        self.since = None;
         for peer in life.wires.keys() {
             let addresses = life.book.addresses(peer);
             let known = self.remembered.iter().any(|(known, _)| *known == Some(*peer));

@@ -5,10 +5,9 @@ use std::time::Duration;
 /// One member's part in it; the first is the vendor's seeder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// Since when it could have got the update, after the publication.
-    pub since: Option<Duration>,
-    /// When it had all of it, after the publication.
-    pub done: Option<Duration>,
+    /// How long it was on from the publication until it had all of the update;
+    /// nothing if it never had.
+    pub took: Option<Duration>,
     /// What it sent since the publication.
     pub parcels: u64,
     /// See `parcels`; packet headers counted.
@@ -31,14 +30,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// How long each member took that has the update, from when it could have
-    /// got it, the fastest first.
+    /// How long each member took that has the update, the fastest first.
     #[must_use]
     pub fn took(&self) -> Vec<Duration> {
-        let mut took: Vec<Duration> = self.shares[1..]
-            .iter()
-            .filter_map(|share| Some(share.done?.saturating_sub(share.since.unwrap_or_default())))
-            .collect();
+        let mut took: Vec<_> = self.shares[1..].iter().filter_map(|share| share.took).collect();
         took.sort_unstable();
         took
     }

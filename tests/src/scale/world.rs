@@ -172,17 +172,15 @@ impl World {
             self.now = at;
             self.happens(event);
         }
-        self.outcome(publish)
+        self.outcome()
     }
 
-    fn outcome(&self, publish: Instant) -> Outcome {
-        let since = |at: Instant| at.saturating_duration_since(publish);
+    fn outcome(&self) -> Outcome {
         let mut shares: Vec<Share> = Vec::new();
         for (number, member) in self.members.iter().enumerate() {
             let (before, after) = (self.sent_before[number], self.wires.sent(number));
             shares.push(Share {
-                since: member.since.map(since),
-                done: member.done.map(since),
+                took: member.took,
                 parcels: after.parcels - before.parcels,
                 bytes: after.bytes - before.bytes,
                 peers: member.most_peers,
@@ -252,9 +250,7 @@ impl World {
             return;
         }
         member.begin(self.now, seed);
-        if let (None, Some(_)) = (member.since, self.published) {
-            member.since = Some(self.now);
-        }
+        member.since = self.published.map(|_| self.now);
         let held: Vec<_> = self.goods.list().filter(|(id, _)| member.have.contains(id)).collect();
         self.input(number, Input::Hold(held));
         if self.members[number].heard {
@@ -264,7 +260,7 @@ impl World {
     }
 
     fn off(&mut self, number: usize) {
-        let Some(life) = self.members[number].end() else { return };
+        let Some(life) = self.members[number].end(self.now) else { return };
         for wire in life.wires.values() {
             let other = self.wires.other(*wire);
             self.owners.remove(wire);
@@ -382,31 +378,35 @@ impl World {
             let Some(output) = life.exchange.poll(now) else { break };
             self.act(number, output);
         }
+        self.look_for_peers(number);
         let Some(life) = self.members[number].life.as_mut() else { return };
-        let mut dials = Vec::new();
-        while let Some(dial) = life.book.poll(now) {
-            dials.push(dial);
-        }
-        let due = life.acquaintance.due(now, life.book.is_lonely());
-        let asked: Vec<u64> = due.iter().filter_map(|peer| life.wires.get(peer).copied()).collect();
-        dials.iter().for_each(|dial| self.dial(number, dial));
-        let open = !self.members[number].addresses.is_empty();
-        for wire in asked {
-            let own = open.then(|| record(number, self.record_bytes));
-            self.send(number, wire, Parcel::Ask(own));
-        }
-        let Some(life) = self.members[number].life.as_mut() else { return };
-        let deadlines = [
-            life.exchange.next_deadline(now),
-            life.book.next_deadline(),
-            life.acquaintance.next_deadline(),
-        ];
+        let deadlines = [life.exchange.next_deadline(now), life.looks];
         if let Some(at) = deadlines.into_iter().flatten().min() {
             let at = at.max(now + Duration::from_micros(100));
             if life.wake.is_none_or(|wake| at < wake) {
                 life.wake = Some(at);
                 self.at(at, Event::Wake(number));
             }
+        }
+    }
+
+    /// Dials whom it should dial, and asks whom it should ask, if it is time.
+    fn look_for_peers(&mut self, number: usize) {
+        let now = self.now;
+        let Some(life) = self.members[number].life.as_mut() else { return };
+        if life.looks.is_none_or(|at| now < at) {
+            return;
+        }
+        let dials: Vec<_> = std::iter::from_fn(|| life.book.poll(now)).collect();
+        let due = life.acquaintance.due(now, life.book.is_lonely());
+        life.looks =
+            [life.book.next_deadline(), life.acquaintance.next_deadline()].into_iter().flatten().min();
+        let asked: Vec<u64> = due.iter().filter_map(|peer| life.wires.get(peer).copied()).collect();
+        dials.iter().for_each(|dial| self.dial(number, dial));
+        let open = !self.members[number].addresses.is_empty();
+        for wire in asked {
+            let own = open.then(|| record(number, self.record_bytes));
+            self.send(number, wire, Parcel::Ask(own));
         }
     }
 
@@ -429,8 +429,8 @@ impl World {
                 let size = self.goods.list().find(|(known, _)| *known == id);
                 let member = &mut self.members[number];
                 member.have.insert(id);
-                if member.have.len() == self.goods.count() && member.done.is_none() {
-                    member.done = Some(now);
+                if member.have.len() == self.goods.count() && member.took.is_none() {
+                    member.took = Some(member.on_for(now));
                     self.done += 1;
                 }
                 self.input(number, Input::Hold(size.into_iter().collect()));
