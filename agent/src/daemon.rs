@@ -166,9 +166,8 @@ impl Daemon {
         let swarm = Swarming::start(&home, &config, &identity, (&trust, guide), &throttle)?;
         let mirrors = config.mirrors.iter().chain(&identity.ticket.mirrors);
         let authorities = authorities(&config)?;
-        let mirrors = mirrors.map(|base| {
-            Mirror::with(base, &authorities).map(|mirror| mirror.at_pace(&throttle))
-        });
+        let mirrors = mirrors
+            .map(|base| Mirror::with(base, &authorities).map(|mirror| mirror.at_pace(&throttle)));
         let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
         let places = (into.clone(), home.dir().to_owned());
         let mut network =

@@ -123,7 +123,8 @@ impl Driver {
             let _ = answer.send(Err(AskError::NotConnected(key)));
             return;
         };
-        let number = self.swarm.behaviour_mut().topic(topic).send_request(&id, Question::Whole(request));
+        let number =
+            self.swarm.behaviour_mut().topic(topic).send_request(&id, Question::Whole(request));
         self.asks.insert((topic, number), (key, answer));
     }
 

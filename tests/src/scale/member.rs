@@ -123,7 +123,8 @@ impl Member {
 
     /// How long it was on since the publication.
     pub(crate) fn on_for(&self, now: Instant) -> Duration {
-        self.was_on + self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        self.was_on
+            + self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Switches it off; whom it knew it remembers.

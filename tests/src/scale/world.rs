@@ -399,8 +399,10 @@ impl World {
         }
         let dials: Vec<_> = std::iter::from_fn(|| life.book.poll(now)).collect();
         let due = life.acquaintance.due(now, life.book.is_lonely());
-        life.looks =
-            [life.book.next_deadline(), life.acquaintance.next_deadline()].into_iter().flatten().min();
+        life.looks = [life.book.next_deadline(), life.acquaintance.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         let asked: Vec<u64> = due.iter().filter_map(|peer| life.wires.get(peer).copied()).collect();
         dials.iter().for_each(|dial| self.dial(number, dial));
         let open = !self.members[number].addresses.is_empty();

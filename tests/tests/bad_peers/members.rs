@@ -134,7 +134,9 @@ fn false_answers_on_metadata() {
     let address = world.address(true);
     // What is no list of files, and a file that nobody has signed.
     let mut unsigned = Bundle::new();
-    unsigned.put(RoleName::TIMESTAMP.file_name(), b"{\"signed\": {}, \"signatures\": []}".to_vec()).unwrap();
+    unsigned
+        .put(RoleName::TIMESTAMP.file_name(), b"{\"signed\": {}, \"signatures\": []}".to_vec())
+        .unwrap();
     let answers = [vec![0xA5; 2_000], unsigned.encode()];
     let mut answering = Vec::new();
     for (member, answer) in members.iter().zip(answers) {
