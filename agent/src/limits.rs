@@ -44,7 +44,7 @@ pub const RENEW_BEFORE: Duration = Duration::from_secs(10 * 86_400);
 pub const METERED_PEERS: usize = 1024;
 
 /// Bytes of objects that were served just now and stay in memory.
-pub const SERVED_BYTES: usize = 8 << 20;
+pub const SERVED_BYTES: usize = 2 << 20;
 
 /// Bytes of objects under way that outlive a restart: the largest object, and
 /// as much again as is under way at a time.

@@ -18,7 +18,9 @@ use crate::block::ObjectSize;
 use crate::blocklist::BlockList;
 use crate::fetches::{FetchId, Fetches, Report};
 use crate::keeping::Keeping;
-use crate::limits::{MAX_ENTRIES_A_FRAME, RELAYED_OBJECT_BYTES};
+use crate::limits::{
+    MAX_ENTRIES_A_FRAME, RELAYED_OBJECT_BYTES, SHELF_CACHE_BYTES, SHELF_CACHE_BYTES_OF_ORIGIN,
+};
 use crate::link::LinkId;
 use crate::outbox::Outbox;
 use crate::parts::Parts;
@@ -305,7 +307,10 @@ impl Exchange {
                 options.seed,
             ),
             serving: Serving::new(options.manner, Purse::new(options.upload), !options.seed),
-            shelf: Shelf::default(),
+            shelf: Shelf::new(match options.manner {
+                Manner::Origin => SHELF_CACHE_BYTES_OF_ORIGIN,
+                Manner::Peer => SHELF_CACHE_BYTES,
+            }),
             fetches: Fetches::default(),
             squeezer: Squeezer::default(),
             keeping: None,

@@ -66,8 +66,12 @@ pub const READ_PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes of block lists kept in memory for what we serve.
 pub const LIST_CACHE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes of objects kept in memory for what we serve.
-pub const SHELF_CACHE_BYTES: usize = 24 * 1024 * 1024;
+/// Bytes of objects kept in memory for what a member serves: it can read again
+/// what it keeps, in less time than any link needs to carry it.
+pub const SHELF_CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of objects kept in memory for what the origin serves.
+pub const SHELF_CACHE_BYTES_OF_ORIGIN: usize = 24 * 1024 * 1024;
 
 /// How long served bytes stay in memory when nobody asks for them.
 pub const SHELF_CACHE_AGE: Duration = Duration::from_secs(15);

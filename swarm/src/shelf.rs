@@ -16,7 +16,6 @@ use crate::block::ObjectSize;
 use crate::blocklist::{BlockList, hash_block};
 use crate::limits::{
     BLOCK_BYTES, EXTENT_BYTES, LIST_CACHE_BYTES, MAX_READS, READ_PATIENCE, SHELF_CACHE_AGE,
-    SHELF_CACHE_BYTES,
 };
 use crate::squeeze::{Payload, Squeezer};
 
@@ -80,8 +79,9 @@ struct Reading {
 }
 
 /// The machine that knows what we hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shelf {
+    cache_bytes: usize,
     held: HashMap<ContentId, Held>,
     lists: HashMap<ContentId, (Arc<BlockList>, Instant)>,
     list_bytes: usize,
@@ -99,6 +99,25 @@ pub struct Shelf {
 const EXTENT_BLOCKS: u32 = EXTENT_BYTES / BLOCK_BYTES;
 
 impl Shelf {
+    /// Nothing held; at most `cache_bytes` of objects stay in memory, or one
+    /// extent.
+    #[must_use]
+    pub fn new(cache_bytes: usize) -> Self {
+        Self {
+            cache_bytes,
+            held: HashMap::new(),
+            lists: HashMap::new(),
+            list_bytes: 0,
+            extents: HashMap::new(),
+            extent_bytes: 0,
+            reading: BTreeMap::new(),
+            listing: HashMap::new(),
+            to_issue: VecDeque::new(),
+            next_read: 0,
+            sweep: None,
+        }
+    }
+
     /// The program holds this object.
     pub fn hold(&mut self, id: ContentId, size: ObjectSize) {
         self.held.insert(id, Held { size, kept: true });
@@ -349,7 +368,7 @@ impl Shelf {
         self.extents.insert((id, extent), Extent { blocks, bytes, used: now, tried: 0, shrunk: 0 });
         self.extent_bytes += bytes;
         self.sweep.get_or_insert(now + SHELF_CACHE_AGE);
-        while self.extent_bytes > SHELF_CACHE_BYTES && self.extents.len() > 1 {
+        while self.extent_bytes > self.cache_bytes && self.extents.len() > 1 {
             // What the program keeps can be read again, so it goes first.
             let kept = |id: &ContentId| self.held.get(id).is_some_and(|held| held.kept);
             let oldest = self.extents.iter().filter(|(key, _)| **key != (id, extent));

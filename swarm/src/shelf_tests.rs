@@ -1,6 +1,7 @@
 //! Reads, proofs, eviction and withdrawal of what we serve.
 
 use super::*;
+use crate::limits::SHELF_CACHE_BYTES;
 use crate::testing::{epoch, random_bytes};
 
 /// A program that answers every read from memory.
@@ -36,7 +37,7 @@ fn block_of(shelf: &mut Shelf, now: Instant, id: ContentId, block: u32) -> Looku
 
 #[test]
 fn a_block_is_read_with_its_whole_extent_once() {
-    let (now, mut shelf) = (epoch(), Shelf::default());
+    let (now, mut shelf) = (epoch(), Shelf::new(SHELF_CACHE_BYTES));
     let bytes = Bytes::from(random_bytes(1_000_000, 1));
     let (id, size) = held(&mut shelf, &bytes);
     assert_eq!(block_of(&mut shelf, now, id, 3), Lookup::Loading);
@@ -55,7 +56,7 @@ fn a_block_is_read_with_its_whole_extent_once() {
 
 #[test]
 fn a_large_object_is_listed_before_its_first_block() {
-    let (now, mut shelf) = (epoch(), Shelf::default());
+    let (now, mut shelf) = (epoch(), Shelf::new(SHELF_CACHE_BYTES));
     let bytes = Bytes::from(random_bytes(3_500_000, 2));
     let (id, size) = held(&mut shelf, &bytes);
     let mut looks = 0;
@@ -74,7 +75,7 @@ fn a_large_object_is_listed_before_its_first_block() {
 
 #[test]
 fn what_does_not_prove_true_is_withdrawn() {
-    let (now, mut shelf) = (epoch(), Shelf::default());
+    let (now, mut shelf) = (epoch(), Shelf::new(SHELF_CACHE_BYTES));
     for len in [100, 1_000_000, 3_000_000] {
         let bytes = Bytes::from(random_bytes(len, 3));
         let (id, _) = held(&mut shelf, &bytes);
@@ -91,7 +92,7 @@ fn what_does_not_prove_true_is_withdrawn() {
 
 #[test]
 fn what_the_program_no_longer_has_or_is_too_slow_to_read_is_withdrawn() {
-    let (now, mut shelf) = (epoch(), Shelf::default());
+    let (now, mut shelf) = (epoch(), Shelf::new(SHELF_CACHE_BYTES));
     let (id, _) = held(&mut shelf, &Bytes::from_static(b"gone"));
     block_of(&mut shelf, now, id, 0);
     let read = shelf.poll_read(now).unwrap();
@@ -106,7 +107,7 @@ fn what_the_program_no_longer_has_or_is_too_slow_to_read_is_withdrawn() {
 
 #[test]
 fn memory_stays_bounded_and_what_nobody_keeps_goes_last() {
-    let (mut now, mut shelf) = (epoch(), Shelf::default());
+    let (mut now, mut shelf) = (epoch(), Shelf::new(SHELF_CACHE_BYTES));
     let fresh = Bytes::from(random_bytes(1_000_000, 99));
     let size = ObjectSize::new(1_000_000).unwrap();
     let fresh_list = BlockList::of(&fresh, size);
@@ -130,7 +131,7 @@ fn memory_stays_bounded_and_what_nobody_keeps_goes_last() {
 
 #[test]
 fn reads_under_way_are_bounded() {
-    let (now, mut shelf) = (epoch(), Shelf::default());
+    let (now, mut shelf) = (epoch(), Shelf::new(SHELF_CACHE_BYTES));
     for seed in 0..2 * MAX_READS as u64 {
         let (id, _) = held(&mut shelf, &Bytes::from(random_bytes(10, seed)));
         shelf.expect(id, 0);
