@@ -161,6 +161,9 @@ pub const SERVED_AT_ONCE: usize = 8;
 /// Questions of members that are answered at once.
 pub const ANSWERS_AT_ONCE: usize = 4;
 
+/// Members that were just met and are asked for news at one time.
+pub const HEARD_AT_ONCE: usize = 2;
+
 /// Members' misbehaviours that one run of the agent tells the log of.
 pub const TOLD_MISBEHAVIOURS: usize = 32;
 

@@ -151,6 +151,29 @@ impl Network {
         }
     }
 
+    /// Asks a member that has just been met for what we lack: it may have been
+    /// where news is that never came to us. Whether anything was new.
+    pub async fn hear_from(&self, peer: Peer) -> bool {
+        let trusted = self.authority.ask(|applier| applier.trusted().clone()).await;
+        let source = Source::Peer(peer);
+        let answer = tokio::time::timeout(SOURCE_PATIENCE, self.gather(&source, &trusted));
+        let Ok(answer) = answer.await else { return false };
+        match self.believe(answer).await {
+            Ok(Taken::Newer) => {
+                self.announce().await;
+                true
+            }
+            Ok(Taken::Nothing) => false,
+            Err(NoLead { reason, forged }) => {
+                tracing::debug!(source = source.name(), %reason, "a member that was met told nothing");
+                if forged {
+                    self.peers.doubt(peer.key).await;
+                }
+                false
+            }
+        }
+    }
+
     async fn believe(&self, answer: Result<Bundle, NoLead>) -> Result<Taken, NoLead> {
         let bundle = answer?;
         let now = clock::wall();

@@ -26,7 +26,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::applier::metadata::Taken;
 use crate::clock;
-use crate::limits::{ANSWERS_AT_ONCE, SERVED_AT_ONCE, TOLD_MISBEHAVIOURS};
+use crate::limits::{ANSWERS_AT_ONCE, HEARD_AT_ONCE, SERVED_AT_ONCE, TOLD_MISBEHAVIOURS};
 use crate::network::Network;
 use crate::network::fetch::cause;
 use crate::network::peers::Peer;
@@ -46,6 +46,7 @@ pub struct Answers {
     organisation: Option<String>,
     serving: Arc<Semaphore>,
     answering: Arc<Semaphore>,
+    hearing: Arc<Semaphore>,
     told: usize,
     blotter: Blotter,
 }
@@ -64,6 +65,7 @@ impl Answers {
     ) -> Self {
         let serving = Arc::new(Semaphore::new(SERVED_AT_ONCE));
         let answering = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
+        let hearing = Arc::new(Semaphore::new(HEARD_AT_ONCE));
         let (told, blotter) = (0, Blotter::default());
         Self {
             handle,
@@ -75,6 +77,7 @@ impl Answers {
             organisation,
             serving,
             answering,
+            hearing,
             told,
             blotter,
         }
@@ -91,8 +94,10 @@ impl Answers {
             match event {
                 Event::Admitted { peer, member } => {
                     let is_origin = member.has(Role::Seeder);
-                    self.members.met(Peer { key: peer, is_origin });
+                    let peer = Peer { key: peer, is_origin };
+                    self.members.met(peer);
                     tell(&self.news, News::Met);
+                    self.hear_from(peer);
                 }
                 Event::Gone { peer } => self.members.gone(&peer),
                 Event::Refused { address, dialled, why, .. } => {
@@ -118,6 +123,20 @@ impl Answers {
                 Event::Misbehaved { .. } | Event::LetGo { .. } => {}
             }
         }
+    }
+
+    /// Whoever was away, or apart from us, missed what was announced meanwhile:
+    /// we ask each other. A few at a time, so that the others have nothing to
+    /// tell any more.
+    fn hear_from(&self, peer: Peer) {
+        let (network, news) = (Arc::clone(&self.network), self.news.clone());
+        let hearing = Arc::clone(&self.hearing);
+        tokio::spawn(async move {
+            let Ok(_turn) = hearing.acquire_owned().await else { return };
+            if network.hear_from(peer).await {
+                tell(&news, News::Metadata);
+            }
+        });
     }
 
     /// Verifies what was announced, and says whether it travels on. One at a
