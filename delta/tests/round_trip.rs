@@ -169,7 +169,7 @@ fn executables_whose_code_moved_cost_little() {
         (library as fn(_, _) -> _, 5000),
         (windows_library, 9000),
         (mac_library, 9000),
-        (universal_library, 13_500),
+        (universal_library, 30_000),
     ] {
         let (old, new): (Vec<u8>, Vec<u8>) = (make(3000, false), make(3000, true));
         let ends: Vec<usize> = (1..=4).map(|part| new.len() * part / 4).collect();

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use container::Codec;
 use delta::Options as DeltaOptions;
 use manifest::content::ContentId;
 use manifest::name::{ChannelName, Platform, ReleaseNumber, ReleaseVersion};

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use manifest::trust::testing::key;
 use store::steps::Steps;
 use updraft_tuf::client::Client;
-use updraft_tuf::http::{Patience, Source};
+use updraft_tuf::limits::PATIENCE;
 use updraft_tuf::metadata::MetadataDir;
+use web::body::Patience;
+use web::source::{Options, Source};
 
 use crate::server::Answer;
 use crate::world::{World, now};
@@ -185,8 +187,9 @@ fn slow_retrieval() {
         silence: Duration::from_millis(300),
         grace: Duration::from_millis(500),
         slowest: 1000,
-        ..Patience::default()
+        ..PATIENCE
     };
+    let options = Options { user_agent: "updraft-tuf-test", patience, authorities: Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (answer, why) in [
         (Answer::Slow(vec![b' '; 10_000]), "bytes in 0 seconds"),
@@ -196,7 +199,7 @@ fn slow_retrieval() {
         let begun = Instant::now();
         let refused = runtime.block_on(async {
             let dir = MetadataDir::open(&world.metadata_dir(), Steps::free()).unwrap();
-            let source = Source::with(&world.server.url("metadata"), patience).unwrap();
+            let source = Source::new(&world.server.url("metadata"), &options).unwrap();
             Client::refresh(dir, source, now()).await.map(drop).unwrap_err()
         });
         assert!(refused.to_string().contains(why), "{refused}");
