@@ -228,7 +228,7 @@ mod tests {
         let end = hours.end(&midnight).unwrap();
         assert_eq!(end.timestamp().duration_since(midnight.timestamp()).as_hours(), 7);
         // On 29 March 2026 there is no half past two.
-        let window = super::tests::hours(&["02:30-05:00"]);
+        let window = tests::hours(&["02:30-05:00"]);
         assert_eq!(window.end(&at(2026, 3, 29, 4, 0)), Some(at(2026, 3, 29, 5, 0)));
     }
 
