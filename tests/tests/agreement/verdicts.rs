@@ -15,9 +15,10 @@ use manifest::trust::hashes::Hashes;
 use serde_json::Value;
 use store::steps::Steps;
 use tuf::client::{self, Client};
-use tuf::http::Source;
+use tuf::limits::PATIENCE;
 use tuf::metadata::MetadataDir;
 use tuf::target::TargetDir;
+use web::source::{Options, Source};
 
 use crate::files::Files;
 use crate::oracle::oracle;
@@ -68,11 +69,17 @@ struct Ours<'a> {
     runtime: &'a tokio::runtime::Runtime,
 }
 
+fn source(base: &str) -> Result<Source, String> {
+    let authorities = Vec::new();
+    let options = Options { user_agent: "updraft-tests", patience: PATIENCE, authorities };
+    Source::new(base, &options).map_err(|error| told(&error))
+}
+
 impl Ours<'_> {
     async fn refreshed(&self, base: &str) -> Result<Client, String> {
         let dir = self.home.join("metadata");
         let dir = MetadataDir::open(&dir, Steps::free()).map_err(|error| told(&error))?;
-        let metadata = Source::new(&format!("{base}/metadata")).map_err(|error| told(&error))?;
+        let metadata = source(&format!("{base}/metadata"))?;
         Client::refresh(dir, metadata, self.now).await.map_err(|error| told(&error))
     }
 
@@ -85,7 +92,7 @@ impl Ours<'_> {
             let mut client = self.refreshed(base).await?;
             let found = client.find(path).await.map_err(|error| told(&error))?;
             let Some(found) = found else { return Ok(None) };
-            let source = Source::new(&format!("{base}/targets")).map_err(|error| told(&error))?;
+            let source = source(&format!("{base}/targets"))?;
             let targets = TargetDir::open(&self.home.join("targets")).map_err(|e| told(&e))?;
             let consistent = client.consistent_snapshot();
             let file = targets.download(&source, path, &found.target, consistent).await;
