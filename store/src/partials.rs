@@ -143,7 +143,8 @@ impl Partials {
         }
         let path = self.path(*id);
         let write = at("write", &path);
-        let opened = File::options().create(true).write(true).mode(0o600).open(&path);
+        let opened =
+            File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = opened.map_err(at("open", &path))?;
         self.uses += 1;
         let new = !self.held.contains_key(id);

@@ -104,7 +104,7 @@ fn blocks_that_find_no_room_are_only_told_of() {
     let Some(_disk) = Disk::mount(&scene.cast.machines[0].home.join("partials"), "size=64k") else {
         return;
     };
-    scene.cast.start_with(0, &["--download-limit", "2000000"]).unwrap();
+    scene.cast.start_with(0, &["--total-download-limit", "2000000"]).unwrap();
     scene.wait_for_version("1.0");
     scene.assert_runs(1);
     let said = fs::read_to_string(scene.path("machine-1.log")).unwrap();

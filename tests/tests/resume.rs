@@ -34,7 +34,7 @@ fn scene(machines: u8) -> (Scene, Daemon) {
 }
 
 fn start(scene: &mut Scene, machine: usize) {
-    scene.cast.start_with(machine, &["--download-limit", &RATE.to_string()]).unwrap();
+    scene.cast.start_with(machine, &["--total-download-limit", &RATE.to_string()]).unwrap();
 }
 
 /// Bytes of objects and their protocol that a running machine has received.
