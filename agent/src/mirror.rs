@@ -101,14 +101,14 @@ pub struct Stream {
 
 #[derive(Debug)]
 enum Kind {
-    Web(Body),
+    Web(Box<Body>),
     Disk { from: u64, total: u64, bytes: Option<Bytes> },
 }
 
 impl Stream {
     /// Where in the file it begins.
     #[must_use]
-    pub const fn begins(&self) -> u64 {
+    pub fn begins(&self) -> u64 {
         match &self.kind {
             Kind::Web(body) => body.begins(),
             Kind::Disk { from, .. } => *from,
@@ -117,7 +117,7 @@ impl Stream {
 
     /// The length of the whole file, if it is known.
     #[must_use]
-    pub const fn total(&self) -> Option<u64> {
+    pub fn total(&self) -> Option<u64> {
         match &self.kind {
             Kind::Web(body) => body.total(),
             Kind::Disk { total, .. } => Some(*total),
@@ -246,7 +246,7 @@ impl Mirror {
         let dir = match &self.way {
             Way::Web(source) => {
                 let body = source.open(path, from, allowed).await?;
-                return Ok(body.map(|body| self.stream(Kind::Web(body))));
+                return Ok(body.map(|body| self.stream(Kind::Web(Box::new(body)))));
             }
             Way::Directory(dir) => dir,
         };

@@ -300,7 +300,7 @@ fn slow_tree(vendor: &Vendor, edition: u32) -> PathBuf {
     let plain: Vec<u8> = (0..2 << 20)
         .map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if (state >> 8) % 40 == 0 { b'b' } else { b'a' }
+            if (state >> 8).is_multiple_of(40) { b'b' } else { b'a' }
         })
         .collect();
     let mut file = gzip(&[], edition)[..10].to_vec();

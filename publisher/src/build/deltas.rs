@@ -98,7 +98,8 @@ pub fn put_patch(
             None => Encoder::new(bytes, options)?,
             Some(part) => {
                 let place = |at: u64| usize::try_from(at).expect("it is within what is in memory");
-                Encoder::over(bytes, vec![place(part.start)..place(part.end)], options)?
+                let part = place(part.start)..place(part.end);
+                Encoder::over(bytes, vec![part], options)?
             }
         };
         for batch in batches(&window.jobs) {
