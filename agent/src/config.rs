@@ -50,6 +50,8 @@ pub struct WrittenNetwork {
     pub dns_sd: Option<bool>,
     /// `relay`: whether others may be reached through this machine.
     pub relay: Option<bool>,
+    /// `make-way`: whether updates yield to others on this machine's line.
+    pub make_way: Option<bool>,
     /// `upload-limit`, in bytes a second, to beyond the local network.
     pub upload_limit: Option<u64>,
     /// `download-limit`, in bytes a second, from beyond the local network.
@@ -95,6 +97,8 @@ pub struct Config {
     pub dns_sd: bool,
     /// Whether others may be reached through this machine, if it can be itself.
     pub relay: bool,
+    /// Whether updates yield to others on this machine's line.
+    pub make_way: bool,
     /// Bytes to send and receive a second, at most.
     pub limits: Allowance,
     /// What may move when.
@@ -223,6 +227,7 @@ impl Written {
                 ca: network.take("ca")?,
                 dns_sd: network.take("dns-sd")?,
                 relay: network.take("relay")?,
+                make_way: network.take("make-way")?,
                 upload_limit: network.take("upload-limit")?,
                 download_limit: network.take("download-limit")?,
                 total_upload_limit: network.take("total-upload-limit")?,
@@ -258,6 +263,7 @@ impl Written {
                 ca: self.network.ca.or(below.network.ca),
                 dns_sd: self.network.dns_sd.or(below.network.dns_sd),
                 relay: self.network.relay.or(below.network.relay),
+                make_way: self.network.make_way.or(below.network.make_way),
                 upload_limit: self.network.upload_limit.or(below.network.upload_limit),
                 download_limit: self.network.download_limit.or(below.network.download_limit),
                 total_upload_limit: self
@@ -324,6 +330,7 @@ impl Written {
             authorities: self.network.ca,
             dns_sd: self.network.dns_sd.unwrap_or(true),
             relay: self.network.relay.unwrap_or(true),
+            make_way: self.network.make_way.unwrap_or(false),
             limits: Allowance {
                 all: Rates {
                     up: limit("network.total-upload-limit", self.network.total_upload_limit)?,

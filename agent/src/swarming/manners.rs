@@ -36,6 +36,8 @@ pub struct Manners {
     limits: Allowance,
     throttle: Arc<Throttle>,
     line: Line,
+    /// Whether others on the line come first.
+    makes_way: bool,
     permit: Permit,
     leave: watch::Sender<Leave>,
     surroundings: Surroundings,
@@ -47,11 +49,12 @@ pub struct Manners {
 }
 
 impl Manners {
-    /// Manners by `rules` and `limits`; what fetches follows the permit.
+    /// Manners by `rules` and `limits`, making way for others on the line or
+    /// not; what fetches follows the permit.
     #[must_use]
     pub fn new(
         handle: Handle,
-        (rules, limits): (Rules, Allowance),
+        (rules, limits, makes_way): (Rules, Allowance, bool),
         throttle: Arc<Throttle>,
     ) -> (Self, Permit) {
         let line = Line::default();
@@ -65,6 +68,7 @@ impl Manners {
             limits,
             throttle,
             line,
+            makes_way,
             permit: permit.clone(),
             leave,
             surroundings,
@@ -101,7 +105,8 @@ impl Manners {
     /// Tells the swarm what passed over the line, less what mirrors sent us;
     /// gives what may move, or nothing if the swarm has stopped.
     async fn observe(&self) -> Option<Pacing> {
-        let pacing = match self.line.passed() {
+        let passed = self.makes_way.then(|| self.line.passed()).flatten();
+        let pacing = match passed {
             Some(Passed { received, sent }) => {
                 let received = received.saturating_sub(self.throttle.received());
                 self.handle.observe_line(Passed { received, sent }).await

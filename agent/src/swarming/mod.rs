@@ -112,7 +112,7 @@ impl Swarming {
         let (sender, news) = mpsc::channel(NEWS);
         let (manners, permit) = Manners::new(
             handle.clone(),
-            (config.rules.clone(), config.limits),
+            (config.rules.clone(), config.limits, config.make_way),
             Arc::clone(throttle),
         );
         let mut tasks = JoinSet::new();
