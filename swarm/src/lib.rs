@@ -38,6 +38,7 @@ pub mod handle;
 pub mod keeping;
 pub mod limits;
 pub mod link;
+mod muxer;
 pub mod objects;
 pub mod odometer;
 pub mod options;

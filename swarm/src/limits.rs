@@ -34,6 +34,18 @@ pub const MAX_FRAME_BODY: usize = 4 + 32 * MAX_OBJECT_BLOCKS as usize;
 /// Objects whose holders are remembered for one peer beyond those it wants.
 pub const MAX_REMEMBERED_HOLDINGS: usize = 8_192;
 
+/// Streams that a peer may have open on one connection.
+pub const MAX_STREAMS: usize = 32;
+
+/// Bytes of one TCP connection or circuit that came and were not read yet, on
+/// all its streams: a quarter of a megabyte each, and 4 MiB for those whose
+/// round trip needs more.
+pub const YAMUX_CONNECTION_BYTES: usize = MAX_STREAMS * 256 * 1024 + 4 * 1024 * 1024;
+
+/// Bytes that a stream is handed at a time: a block with its head, in one
+/// message of Noise, which has at most 64,511.
+pub const CHUNK_BYTES: usize = BLOCK_BYTES as usize + 1024;
+
 /// Control frames handed to a connection and not yet written.
 pub const CONTROL_FRAMES_IN_HAND: usize = 16;
 

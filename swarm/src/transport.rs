@@ -19,11 +19,13 @@ use libp2p::core::upgrade::{
 };
 use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, noise, quic, tcp, yamux};
+use libp2p::{PeerId, noise, quic, tcp};
 use manifest::key::SigningKey;
 
 use crate::circuit::{Circuits, Switchboard};
 use crate::gate::{self, AdmissionError, Gate, PATIENCE};
+use crate::limits::MAX_STREAMS;
+use crate::muxer::Multiplex;
 use crate::odometer::Odometer;
 use crate::reach::message::{Spot, Way};
 
@@ -32,9 +34,6 @@ const NAME: &str = "/updraft/1";
 
 /// How long a TCP connection may take until it can carry streams.
 const SETUP: Duration = Duration::from_secs(10);
-
-/// Streams that a peer may have open on one connection.
-const STREAMS: usize = 32;
 
 /// Bytes of one QUIC stream, and of one connection, that may wait for us.
 const QUIC_STREAM_BYTES: u32 = 1 << 20;
@@ -91,11 +90,14 @@ where
     T::Dial: Send,
     T::ListenerUpgrade: Send,
 {
-    let mut muxer = yamux::Config::default();
-    muxer.set_max_num_streams(STREAMS);
     // Lazy: the dialer's first message need not wait for a confirmation of a
     // protocol that both sides must speak anyway.
-    transport.upgrade(Version::V1Lazy).authenticate(gated).multiplex(muxer).timeout(SETUP).boxed()
+    transport
+        .upgrade(Version::V1Lazy)
+        .authenticate(gated)
+        .multiplex(Multiplex)
+        .timeout(SETUP)
+        .boxed()
 }
 
 /// Dials a spot only to see whether `expected` answers there: its handshake
@@ -115,7 +117,7 @@ pub async fn knock(key: &Keypair, spot: Spot, expected: PeerId) -> bool {
                 let knocking = GatedNoise { noise: noise(key), then };
                 let tcp = tcp().upgrade(Version::V1Lazy).authenticate(knocking);
                 // It never becomes a connection; what counts was found before.
-                let _ = tcp.multiplex(yamux::Config::default()).dial(at, how).ok()?.await;
+                let _ = tcp.multiplex(Multiplex).dial(at, how).ok()?.await;
                 found.get().copied()
             }
             Way::Quic => {
@@ -134,7 +136,7 @@ pub async fn knock(key: &Keypair, spot: Spot, expected: PeerId) -> bool {
 
 fn quic(keypair: &Keypair, gate: Arc<Gate>) -> Boxed<Connection> {
     let mut config = quic::Config::new(keypair);
-    config.max_concurrent_stream_limit = STREAMS as u32;
+    config.max_concurrent_stream_limit = MAX_STREAMS as u32;
     config.max_stream_data = QUIC_STREAM_BYTES;
     config.max_connection_data = QUIC_CONNECTION_BYTES;
     quic::tokio::Transport::new(config)

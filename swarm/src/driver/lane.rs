@@ -8,12 +8,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::Stream;
 use tokio::time::Sleep;
 
-use crate::limits::FRAME_PATIENCE;
+use crate::limits::{CHUNK_BYTES, FRAME_PATIENCE};
 use crate::wire::{Frame, FrameError, HEADER_BYTES, Header, Lane};
 
 /// Why a lane ended.
@@ -47,10 +47,62 @@ pub(crate) struct Writer {
     lane: Lane,
     stream: Option<Stream>,
     opening: bool,
-    queue: VecDeque<Bytes>,
+    /// What the stream is handed now, and how many frames end with it.
+    chunk: Bytes,
+    ending: usize,
+    queue: Queue,
+    flush: bool,
+}
+
+/// Frames that wait for a stream.
+#[derive(Debug, Default)]
+struct Queue {
+    buffers: VecDeque<Bytes>,
     /// How many of the next buffers belong to each frame.
     frames: VecDeque<usize>,
-    flush: bool,
+}
+
+impl Queue {
+    const fn new() -> Self {
+        Self { buffers: VecDeque::new(), frames: VecDeque::new() }
+    }
+
+    fn push(&mut self, frame: &Frame) {
+        let (head, payload) = frame.encode();
+        self.frames.push_back(1 + usize::from(payload.is_some()));
+        self.buffers.push_back(head);
+        self.buffers.extend(payload);
+    }
+
+    fn pop(&mut self) -> Option<(Bytes, bool)> {
+        let buffer = self.buffers.pop_front()?;
+        let left = self.frames.front_mut().expect("each buffer belongs to a frame");
+        *left -= 1;
+        let ends = *left == 0;
+        if ends {
+            self.frames.pop_front();
+        }
+        Some((buffer, ends))
+    }
+
+    /// The next bytes, and how many frames end with them. Gathered, for each
+    /// piece that a stream is handed costs a message and a call of the kernel.
+    fn chunk(&mut self) -> Option<(Bytes, usize)> {
+        let (first, ends) = self.pop()?;
+        let mut ending = usize::from(ends);
+        let fits = |len: usize, more: &Bytes| len + more.len() <= CHUNK_BYTES;
+        if !self.buffers.front().is_some_and(|more| fits(first.len(), more)) {
+            return Some((first, ending));
+        }
+        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+        chunk.extend_from_slice(&first);
+        while self.buffers.front().is_some_and(|more| fits(chunk.len(), more)) {
+            let (more, ends) = self.pop().expect("it was just looked at");
+            chunk.extend_from_slice(&more);
+            ending += usize::from(ends);
+        }
+        Some((chunk.freeze(), ending))
+    }
 }
 
 impl Writer {
@@ -59,22 +111,20 @@ impl Writer {
             lane,
             stream: None,
             opening: false,
-            queue: VecDeque::new(),
-            frames: VecDeque::new(),
+            chunk: Bytes::new(),
+            ending: 0,
+            queue: Queue::new(),
             flush: false,
         }
     }
 
     pub(crate) fn push(&mut self, frame: &Frame) {
-        let (head, payload) = frame.encode();
-        self.queue.push_back(head);
-        self.frames.push_back(1 + usize::from(payload.is_some()));
-        self.queue.extend(payload);
+        self.queue.push(frame);
     }
 
     /// Whether a stream should be opened now; asked once, answered once.
     pub(crate) fn wants_stream(&mut self) -> bool {
-        let wants = self.stream.is_none() && !self.opening && !self.queue.is_empty();
+        let wants = self.stream.is_none() && !self.opening && !self.queue.buffers.is_empty();
         self.opening |= wants;
         wants
     }
@@ -90,22 +140,17 @@ impl Writer {
         let Some(stream) = &mut self.stream else { return Ok(0) };
         let mut stream = Pin::new(stream);
         let mut written = 0;
-        while let Some(buffer) = self.queue.front_mut() {
-            match stream.as_mut().poll_write(cx, buffer).map_err(broken)? {
+        loop {
+            if self.chunk.is_empty() {
+                written += std::mem::take(&mut self.ending);
+                let Some((chunk, ending)) = self.queue.chunk() else { break };
+                (self.chunk, self.ending) = (chunk, ending);
+            }
+            match stream.as_mut().poll_write(cx, &self.chunk).map_err(broken)? {
                 Poll::Ready(0) => return Err(broken(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(count) => {
                     self.flush = true;
-                    buffer.advance(count);
-                    if !buffer.is_empty() {
-                        continue;
-                    }
-                    self.queue.pop_front();
-                    let left = self.frames.front_mut().expect("each buffer belongs to a frame");
-                    *left -= 1;
-                    if *left == 0 {
-                        self.frames.pop_front();
-                        written += 1;
-                    }
+                    self.chunk.advance(count);
                 }
                 Poll::Pending => break,
             }
@@ -197,6 +242,60 @@ impl Reader {
             if std::mem::replace(&mut self.late, true) {
                 return Poll::Ready(Err(LaneError::Slow(self.lane)));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::BLOCK_BYTES;
+    use crate::squeeze::Payload;
+
+    fn block(number: u32, len: usize) -> Frame {
+        let payload = Payload::Plain(vec![number as u8; len].into());
+        Frame::Block { index: 1, block: number, payload }
+    }
+
+    #[test]
+    fn a_block_leaves_in_one_piece_with_its_head() {
+        let mut queue = Queue::default();
+        queue.push(&block(1, BLOCK_BYTES as usize));
+        queue.push(&block(2, BLOCK_BYTES as usize));
+        for _ in 0..2 {
+            let (chunk, ending) = queue.chunk().unwrap();
+            assert!(chunk.len() > BLOCK_BYTES as usize && chunk.len() <= CHUNK_BYTES);
+            assert_eq!(ending, 1);
+        }
+        assert!(queue.chunk().is_none());
+    }
+
+    #[test]
+    fn what_is_gathered_is_what_was_pushed() {
+        let mut dice = crate::dice::Dice::new(7);
+        for _ in 0..200 {
+            let (mut queue, mut expected, mut frames) = (Queue::default(), Vec::new(), 0);
+            for number in 0..dice.roll() % 20 {
+                let frame = match dice.roll() % 3 {
+                    0 => Frame::Taken(3),
+                    1 => {
+                        Frame::List { index: 1, hashes: vec![[9; 32]; dice.roll() as usize % 2048] }
+                    }
+                    _ => block(number as u32, dice.roll() as usize % (BLOCK_BYTES as usize + 1)),
+                };
+                let (head, payload) = frame.encode();
+                expected.extend_from_slice(&head);
+                expected.extend(payload.into_iter().flatten());
+                frames += 1;
+                queue.push(&frame);
+            }
+            let (mut bytes, mut ended) = (Vec::new(), 0);
+            while let Some((chunk, ending)) = queue.chunk() {
+                assert!(!chunk.is_empty());
+                bytes.extend_from_slice(&chunk);
+                ended += ending;
+            }
+            assert_eq!((bytes == expected, ended), (true, frames));
         }
     }
 }
