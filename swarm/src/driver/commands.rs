@@ -87,7 +87,10 @@ impl Driver {
         let topic = announcements(&self.gate.trust().id());
         match self.swarm.behaviour_mut().gossip.publish(topic, bytes.clone()) {
             // What everybody has heard already needs no announcing.
-            Ok(_) | Err(PublishError::Duplicate) => self.unheard = None,
+            Ok(_) | Err(PublishError::Duplicate) => {
+                self.unheard = None;
+                self.swarm.behaviour_mut().pieces.wake();
+            }
             Err(error) => {
                 tracing::debug!("an announcement waits: {error}");
                 self.unheard = Some(bytes);
@@ -107,7 +110,7 @@ impl Driver {
         match verdict {
             Verdict::Reject => self.offend(&from, Misbehaviour::FalseAnnouncement),
             Verdict::Ignore => self.in_vain(from),
-            Verdict::Accept => {}
+            Verdict::Accept => self.swarm.behaviour_mut().pieces.wake(),
         }
     }
 

@@ -91,6 +91,15 @@ impl OutboundUpgrade<Stream> for Open {
     }
 }
 
+/// What a connection is to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Write this.
+    Write(Frame),
+    /// Look whether there is something to do.
+    Wake,
+}
+
 /// What the handler reports.
 #[derive(Debug)]
 pub(crate) enum Report {
@@ -140,7 +149,7 @@ impl Handler {
 }
 
 impl ConnectionHandler for Handler {
-    type FromBehaviour = Frame;
+    type FromBehaviour = Order;
     type ToBehaviour = Report;
     type InboundProtocol = Accept;
     type OutboundProtocol = Open;
@@ -157,8 +166,12 @@ impl ConnectionHandler for Handler {
         !self.ended
     }
 
-    fn on_behaviour_event(&mut self, frame: Frame) {
-        self.writers[slot(frame.lane())].push(&frame);
+    fn on_behaviour_event(&mut self, order: Order) {
+        match order {
+            Order::Write(frame) => self.writers[slot(frame.lane())].push(&frame),
+            // Whatever else is on the connection is looked at too.
+            Order::Wake => {}
+        }
     }
 
     fn on_connection_event(&mut self, event: ConnectionEvent<Accept, Open, (), Lane>) {

@@ -13,7 +13,7 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use manifest::admission::workgroup::WorkgroupId;
 
-use crate::driver::handler::{Handler, Lanes, Report};
+use crate::driver::handler::{Handler, Lanes, Order, Report};
 use crate::driver::lane::LaneError;
 use crate::link::LinkId;
 use crate::wire::{Frame, Lane};
@@ -48,7 +48,7 @@ pub(crate) struct Pieces {
     links: HashMap<ConnectionId, LinkId>,
     connections: HashMap<LinkId, (PeerId, ConnectionId)>,
     next: u64,
-    out: VecDeque<ToSwarm<Event, Frame>>,
+    out: VecDeque<ToSwarm<Event, Order>>,
     waker: Option<Waker>,
 }
 
@@ -68,7 +68,17 @@ impl Pieces {
     pub(crate) fn send(&mut self, link: LinkId, frame: Frame) {
         if let Some((peer_id, connection)) = self.connections.get(&link).copied() {
             let handler = NotifyHandler::One(connection);
-            self.push(ToSwarm::NotifyHandler { peer_id, handler, event: frame });
+            self.push(ToSwarm::NotifyHandler { peer_id, handler, event: Order::Write(frame) });
+        }
+    }
+
+    /// Has all connections look for what they have to do. Of several to one
+    /// peer, gossip (0.50) wakes only those over which it has sent something.
+    pub(crate) fn wake(&mut self) {
+        let all: Vec<_> = self.connections.values().copied().collect();
+        for (peer_id, connection) in all {
+            let handler = NotifyHandler::One(connection);
+            self.push(ToSwarm::NotifyHandler { peer_id, handler, event: Order::Wake });
         }
     }
 
@@ -80,7 +90,7 @@ impl Pieces {
         }
     }
 
-    fn push(&mut self, event: ToSwarm<Event, Frame>) {
+    fn push(&mut self, event: ToSwarm<Event, Order>) {
         self.out.push_back(event);
         if let Some(waker) = self.waker.take() {
             waker.wake();
