@@ -159,22 +159,25 @@ mod tests {
         reader.read_exact(&mut [0]).await.unwrap();
         let mut sent = 0;
         let chunk = vec![7; CHUNK_BYTES];
+        let chunk_len = chunk.len();
         let flood = async {
-            while writer.write(&chunk).await.is_ok() {
+            while let Ok(bytes) = writer.write(&chunk).await {
+                sent += bytes;
                 writer.flush().await.unwrap();
-                sent += CHUNK_BYTES;
             }
         };
         let _ = tokio::time::timeout(std::time::Duration::from_millis(300), flood).await;
         assert!(sent > 0 && sent <= 512 * 1024, "{sent}");
         // Once somebody reads, it goes on.
-        let mut got = vec![0; sent];
-        reader.read_exact(&mut got).await.unwrap();
+        let reading = tokio::spawn(async move {
+            let mut got = vec![0; sent + chunk_len];
+            reader.read_exact(&mut got).await.map(|()| got)
+        });
+        writer.write_all(&chunk).await.unwrap();
+        writer.flush().await.unwrap();
+        let got = tokio::time::timeout(std::time::Duration::from_secs(5), reading).await;
+        let got = got.expect("there is room again").unwrap().unwrap();
         assert!(got.iter().all(|byte| *byte == 7));
-        tokio::time::timeout(std::time::Duration::from_secs(5), writer.write_all(&chunk))
-            .await
-            .expect("there is room again")
-            .unwrap();
     }
 
     #[tokio::test]

@@ -57,49 +57,52 @@ pub(crate) struct Writer {
 /// Frames that wait for a stream.
 #[derive(Debug, Default)]
 struct Queue {
-    buffers: VecDeque<Bytes>,
-    /// How many of the next buffers belong to each frame.
-    frames: VecDeque<usize>,
+    frames: VecDeque<(Bytes, Option<Bytes>)>,
+    /// What follows the head that was taken last.
+    rest: Option<Bytes>,
 }
 
 impl Queue {
     const fn new() -> Self {
-        Self { buffers: VecDeque::new(), frames: VecDeque::new() }
+        Self { frames: VecDeque::new(), rest: None }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.rest.is_none()
     }
 
     fn push(&mut self, frame: &Frame) {
-        let (head, payload) = frame.encode();
-        self.frames.push_back(1 + usize::from(payload.is_some()));
-        self.buffers.push_back(head);
-        self.buffers.extend(payload);
+        self.frames.push_back(frame.encode());
     }
 
-    fn pop(&mut self) -> Option<(Bytes, bool)> {
-        let buffer = self.buffers.pop_front()?;
-        let left = self.frames.front_mut().expect("each buffer belongs to a frame");
-        *left -= 1;
-        let ends = *left == 0;
-        if ends {
-            self.frames.pop_front();
-        }
-        Some((buffer, ends))
-    }
-
-    /// The next bytes, and how many frames end with them. Gathered, for each
-    /// piece that a stream is handed costs a message and a call of the kernel.
+    /// The next bytes, and how many frames end with them. Whole frames are
+    /// gathered, for each piece that a stream is handed costs a message and a
+    /// call of the kernel; what is larger goes as it is.
     fn chunk(&mut self) -> Option<(Bytes, usize)> {
-        let (first, ends) = self.pop()?;
-        let mut ending = usize::from(ends);
-        let fits = |len: usize, more: &Bytes| len + more.len() <= CHUNK_BYTES;
-        if !self.buffers.front().is_some_and(|more| fits(first.len(), more)) {
-            return Some((first, ending));
+        if let Some(rest) = self.rest.take() {
+            return Some((rest, 1));
         }
-        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-        chunk.extend_from_slice(&first);
-        while self.buffers.front().is_some_and(|more| fits(chunk.len(), more)) {
-            let (more, ends) = self.pop().expect("it was just looked at");
-            chunk.extend_from_slice(&more);
-            ending += usize::from(ends);
+        let len = |(head, payload): &(Bytes, Option<Bytes>)| {
+            head.len() + payload.as_ref().map_or(0, Bytes::len)
+        };
+        if len(self.frames.front()?) > CHUNK_BYTES {
+            let (head, payload) = self.frames.pop_front()?;
+            self.rest = payload;
+            return Some((head, usize::from(self.rest.is_none())));
+        }
+        if let [(_, None)] = self.frames.make_contiguous() {
+            return self.frames.pop_front().map(|(head, _)| (head, 1));
+        }
+        let all: usize = self.frames.iter().map(len).sum();
+        let mut chunk = BytesMut::with_capacity(all.min(CHUNK_BYTES));
+        let mut ending = 0;
+        while let Some(frame) = self.frames.front()
+            && chunk.len() + len(frame) <= CHUNK_BYTES
+        {
+            chunk.extend_from_slice(&frame.0);
+            chunk.extend_from_slice(frame.1.as_deref().unwrap_or_default());
+            self.frames.pop_front();
+            ending += 1;
         }
         Some((chunk.freeze(), ending))
     }
@@ -124,7 +127,7 @@ impl Writer {
 
     /// Whether a stream should be opened now; asked once, answered once.
     pub(crate) fn wants_stream(&mut self) -> bool {
-        let wants = self.stream.is_none() && !self.opening && !self.queue.buffers.is_empty();
+        let wants = self.stream.is_none() && !self.opening && !self.queue.is_empty();
         self.opening |= wants;
         wants
     }
