@@ -35,6 +35,7 @@ pub mod fetches;
 pub mod flight;
 pub mod gate;
 pub mod handle;
+mod hesitant;
 pub mod keeping;
 pub mod limits;
 pub mod link;

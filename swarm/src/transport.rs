@@ -24,6 +24,7 @@ use manifest::key::SigningKey;
 
 use crate::circuit::{Circuits, Switchboard};
 use crate::gate::{self, AdmissionError, Gate, PATIENCE};
+use crate::hesitant::Hesitant;
 use crate::limits::MAX_STREAMS;
 use crate::muxer::Multiplex;
 use crate::odometer::Odometer;
@@ -34,6 +35,10 @@ const NAME: &str = "/updraft/1";
 
 /// How long a TCP connection may take until it can carry streams.
 const SETUP: Duration = Duration::from_secs(10);
+
+/// How long TCP is tried alone: it costs fewer bytes and less work than QUIC,
+/// which is for where TCP finds no way (RFC 8305, 5).
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Bytes of one QUIC stream, and of one connection, that may wait for us.
 const QUIC_STREAM_BYTES: u32 = 1 << 20;
@@ -65,7 +70,7 @@ pub fn build(
     let (circuits, switchboard) = Circuits::new();
     let circuits = secured(circuits, gated.clone());
     let tcp = secured(tcp(), gated);
-    let quic = quic(&keypair, Arc::clone(gate));
+    let quic = Hesitant::new(quic(&keypair, Arc::clone(gate)), HEAD_START);
     let plain = OrTransport::new(quic, tcp).map(|either, _| either.into_inner());
     let all = OrTransport::new(circuits, plain).map(|either, _| either.into_inner());
     let counted = all.map(move |(peer, connection), end| {

@@ -32,6 +32,34 @@ async fn members_who_know_only_the_origin_find_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_tcp_finds_a_way_it_is_taken() {
+    let group = TestWorkgroup::new(1);
+    let mut both = options(&group, 1, Role::Seeder, QUIC);
+    both.listen.push(TCP.to_owned());
+    let origin = Node::start(both);
+    let addresses = loop {
+        let addresses = origin.handle.listen_addresses().await.unwrap();
+        if addresses.len() == 2 {
+            break addresses;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let way = async |bootstrap: Vec<String>, who| {
+        let mut options = options(&group, who, Role::Member, TCP);
+        options.listen.push(QUIC.to_owned());
+        options.bootstrap = bootstrap;
+        let node = Node::start(options);
+        within(20, node.has_peers(1)).await;
+        node.handle.peers().await.unwrap()[0].addresses[0].clone()
+    };
+    for who in 2..5 {
+        assert!(way(addresses.clone(), who).await.contains("/tcp/"));
+    }
+    let quic = addresses.into_iter().filter(|address| address.contains("/quic")).collect();
+    assert!(way(quic, 9).await.contains("/quic"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_origin_dead_a_newcomer_finds_all_through_a_remembered_member() {
     let group = TestWorkgroup::new(1);
     let origin = Node::start(options(&group, 1, Role::Seeder, TCP));
