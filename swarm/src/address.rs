@@ -40,6 +40,12 @@ pub fn is_loopback(address: &Multiaddr) -> bool {
     ip(address).is_some_and(|ip| ip.is_loopback())
 }
 
+/// Whether an address is one of QUIC.
+#[must_use]
+pub fn is_quic(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::QuicV1) && relay(address).is_none()
+}
+
 /// Whether an address means something on some local network only, or on this
 /// machine: told elsewhere it leads to nobody, or to somebody else.
 #[must_use]

@@ -15,13 +15,14 @@ use crate::allowance::Rates;
 /// Somebody else's bytes a second that are nobody's download: questions of
 /// programs, names looked up, keepalives.
 const NOISE: f64 = 24_000.0;
-/// The share of the line that somebody else may seem to have by mistake: bytes
-/// come a little before they are counted as ours, and headers are a guess.
+/// The share of the line that somebody else may seem to have by mistake:
+/// headers are a guess.
 const MISTAKE: f64 = 0.12;
-/// Bytes on the line for each of ours: headers.
-const HEADERS: f64 = 1.08;
-/// Bytes on the line for each of ours in the other direction: acknowledgements.
-const ACKNOWLEDGEMENTS: f64 = 0.05;
+/// Bytes of ours that may be on the line and not be counted as ours, or the
+/// other way round: what waits for a lost one before it, or to be read or sent.
+const UNDER_WAY: f64 = 64_000.0;
+/// Over what time they may have become so many.
+const RECENTLY: Duration = Duration::from_secs(3);
 /// Whoever moves less is in nobody's way.
 const IDLE: f64 = 1_000.0;
 /// Whoever has moved less for a while has nothing to move.
@@ -50,7 +51,7 @@ const TRY: Duration = Duration::from_millis(1_500);
 /// The most that is remembered is of this and the time before: lines change.
 const MEMORY: Duration = Duration::from_secs(300);
 /// Readings that are kept.
-const MOST_READINGS: usize = 64;
+const MOST_READINGS: usize = 128;
 
 /// Bytes that passed since some time in the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,13 +62,23 @@ pub struct Passed {
     pub sent: u64,
 }
 
+/// What counters said at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// When.
+    pub at: Instant,
+    /// What has passed over the machine's line.
+    pub line: Passed,
+    /// What of it was ours, headers included.
+    pub own: Passed,
+}
+
 /// Decides how much we may move.
 #[derive(Debug)]
 pub struct Courtesy {
     down: Lane,
     up: Lane,
-    /// When the counters were last read, and what they said.
-    last: Option<(Instant, Passed, Passed)>,
+    last: Option<Reading>,
 }
 
 impl Default for Courtesy {
@@ -77,23 +88,23 @@ impl Default for Courtesy {
 }
 
 impl Courtesy {
-    /// Takes note of what has passed over the machine's line by `now`, and of
-    /// what of it was ours.
-    pub fn observe(&mut self, now: Instant, line: Passed, own: Passed) {
-        let Some((then, old_line, old_own)) = self.last.replace((now, line, own)) else { return };
-        if now <= then {
+    /// Takes note of what the counters say.
+    pub fn observe(&mut self, reading: Reading) {
+        let Some(last) = self.last.replace(reading) else { return };
+        let time = (last.at, reading.at);
+        if time.1 <= time.0 {
             return;
         }
         // A counter that went back belongs to another interface.
         let since = |new: u64, old: u64| new.saturating_sub(old) as f64;
-        let [received, sent] =
-            [since(line.received, old_line.received), since(line.sent, old_line.sent)];
-        let [own_received, own_sent] =
-            [since(own.received, old_own.received), since(own.sent, old_own.sent)];
-        let ours = own_received * HEADERS + own_sent * ACKNOWLEDGEMENTS;
-        self.down.observe((then, now), received, ours, own_received);
-        let ours = own_sent * HEADERS + own_received * ACKNOWLEDGEMENTS;
-        self.up.observe((then, now), sent, ours, own_sent);
+        let of = |counter: fn(&Passed) -> u64| {
+            let line = since(counter(&reading.line), counter(&last.line));
+            (line, since(counter(&reading.own), counter(&last.own)))
+        };
+        let (line, ours) = of(|passed| passed.received);
+        self.down.observe(time, line, ours);
+        let (line, ours) = of(|passed| passed.sent);
+        self.up.observe(time, line, ours);
     }
 
     /// What we may move, in bytes a second.
@@ -206,7 +217,7 @@ impl Lane {
         }
     }
 
-    fn observe(&mut self, (then, now): (Instant, Instant), line: f64, ours: f64, own: f64) {
+    fn observe(&mut self, (then, now): (Instant, Instant), line: f64, ours: f64) {
         let first = Sample { at: then, foreign: 0.0, ours: 0.0 };
         if self.samples.is_empty() {
             self.samples.push_back(first);
@@ -214,22 +225,22 @@ impl Lane {
         let last = *self.samples.back().unwrap_or(&first);
         let foreign = last.foreign + line - ours;
         self.samples.push_back(Sample { at: now, foreign, ours: last.ours + ours });
-        // One sample beyond both glances stays, to compare with.
+        // One sample beyond stays, to compare with.
         while self.samples.len() > MOST_READINGS
-            || self.samples.get(1).is_some_and(|second| second.at + self.glance * 2 < now)
+            || self.samples.get(1).is_some_and(|second| second.at + RECENTLY < now)
         {
             self.samples.pop_front();
         }
-        self.keep_pace(then, now, own);
+        self.keep_pace(then, now, ours);
         let busy = self.look(now);
         self.decide(now, busy);
     }
 
     /// What we moved of late, and the most of it.
-    fn keep_pace(&mut self, then: Instant, now: Instant, own: f64) {
+    fn keep_pace(&mut self, then: Instant, now: Instant, ours: f64) {
         let seconds = now.saturating_duration_since(then).as_secs_f64();
         let weight = seconds.min(1.0);
-        self.pace += (own / seconds - self.pace) * weight;
+        self.pace += (ours / seconds - self.pace) * weight;
         if self.aged.is_none_or(|aged| now >= aged + MEMORY) {
             self.aged = Some(now);
             self.most = [0.0, self.most[0]];
@@ -241,16 +252,21 @@ impl Lane {
     /// stretches of time: what is only counted late falls back by itself, what
     /// is somebody else's stays.
     fn look(&mut self, now: Instant) -> bool {
-        let border = now.checked_sub(self.glance).unwrap_or(now);
+        let ago = |time: Duration| now.checked_sub(time).unwrap_or(now);
+        let (border, horizon) = (ago(self.glance), ago(self.glance * 2));
         let late = least(self.samples.iter().filter(|sample| sample.at > border));
-        let early = least(self.samples.iter().filter(|sample| sample.at <= border));
-        let (Some(late), Some(early)) = (late, early) else { return false };
+        // The last before both, too, to compare with.
+        let first = self.samples.partition_point(|sample| sample.at < horizon).saturating_sub(1);
+        let glance = || self.samples.range(first..);
+        let early = least(glance().filter(|sample| sample.at <= border));
+        let recent = least(self.samples.iter());
+        let (Some(late), Some(early), Some(recent)) = (late, early, recent) else { return false };
         // The two may stand close together; what grows grew in all the time.
         let apart = late.at.saturating_duration_since(early.at).max(self.glance);
         let seconds = apart.as_secs_f64();
         self.foreign = ((late.foreign - early.foreign) / seconds).max(0.0);
         // Over all of it, since what is counted late comes in lumps.
-        let ours = match (self.samples.front(), self.samples.back()) {
+        let ours = match (glance().next(), glance().next_back()) {
             (Some(first), Some(last)) => {
                 let time = last.at.saturating_duration_since(first.at).max(self.glance);
                 (last.ours - first.ours) / time.as_secs_f64()
@@ -258,6 +274,7 @@ impl Lane {
             _ => 0.0,
         };
         self.foreign > NOISE.max((ours + self.foreign) * MISTAKE)
+            && late.foreign - recent.foreign > UNDER_WAY
     }
 
     fn decide(&mut self, now: Instant, busy: bool) {

@@ -46,11 +46,14 @@ impl Line {
         self.late = ours * self.dice.below(LATENESS) as f64 / 1_000.0;
         let counted = (passed - self.late).max(0.0);
         self.late = passed - counted;
-        self.own.received += (counted / HEADERS) as u64;
+        self.own.received += counted as u64;
         self.line.received += ((ours + theirs) / 10.0) as u64;
-        self.line.sent += (ours / 10.0 * ACKNOWLEDGEMENTS) as u64;
-        self.courtesy.observe(self.now, self.line, self.own);
+        self.observe();
         (ours, theirs)
+    }
+
+    fn observe(&mut self) {
+        self.courtesy.observe(Reading { at: self.now, line: self.line, own: self.own });
     }
 
     fn run(&mut self, time: Duration, wish: f64, share: f64) -> (f64, f64) {
@@ -82,6 +85,27 @@ fn alone_on_the_line_nothing_is_held_back() {
         // Questions, names and keepalives are nobody's download.
         line.run(10 * SECOND, NOISE / 2.0, 0.5);
         assert_eq!(line.courtesy.rates(), Rates::default(), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_waits_to_be_counted_is_nobody_elses() {
+    let first = seed(9);
+    for seed in first..first + 50 {
+        let mut line = Line::new(LINE, seed);
+        let mut waiting = 0.0;
+        for _ in 0..300 {
+            // It grows to as much as buffers take, and is counted all at once.
+            line.now += 100 * MS;
+            line.line.received += LINE as u64 / 10;
+            waiting += LINE / 10.0;
+            let left = line.dice.below(UNDER_WAY as u64) as f64;
+            let counted = (waiting - left).max(0.0);
+            waiting -= counted;
+            line.own.received += counted as u64;
+            line.observe();
+            assert!(!line.courtesy.yields(), "seed {seed}");
+        }
     }
 }
 
@@ -140,7 +164,7 @@ fn a_download_that_was_there_first_is_not_disturbed() {
     for _ in 0..20 {
         line.now += 100 * MS;
         line.line.received += LINE as u64 / 10;
-        line.courtesy.observe(line.now, line.line, line.own);
+        line.observe();
     }
     let (_, theirs) = line.run(5 * SECOND, LINE, 0.25);
     assert!(theirs > LINE * 0.95, "{theirs}");
@@ -153,7 +177,7 @@ fn who_moves_nothing_over_the_line_gives_no_way() {
     for _ in 0..50 {
         line.now += 100 * MS;
         line.line.received += LINE as u64 / 10;
-        line.courtesy.observe(line.now, line.line, line.own);
+        line.observe();
         assert_eq!(line.courtesy.rates(), Rates::default());
     }
     // And once what we had to fetch is here, nobody need look at the line.
@@ -162,7 +186,7 @@ fn who_moves_nothing_over_the_line_gives_no_way() {
     for _ in 0..100 {
         line.now += 100 * MS;
         line.line.received += LINE as u64 / 10;
-        line.courtesy.observe(line.now, line.line, line.own);
+        line.observe();
     }
     assert!(!line.courtesy.yields());
 }
@@ -171,11 +195,13 @@ fn who_moves_nothing_over_the_line_gives_no_way() {
 fn counters_that_begin_anew_and_clocks_that_stand_still_mean_nothing() {
     let mut line = Line::new(LINE, seed(7));
     line.run(SECOND, 0.0, 0.5);
-    line.courtesy.observe(line.now, Passed { received: u64::MAX, sent: u64::MAX }, line.own);
+    // The clock stands still.
+    line.line = Passed { received: u64::MAX, sent: u64::MAX };
+    line.observe();
     line.now += 100 * MS;
-    line.courtesy.observe(line.now, Passed::default(), Passed::default());
     line.line = Passed::default();
     line.own = Passed::default();
+    line.observe();
     line.run(3 * SECOND, 0.0, 0.5);
     assert!(!line.courtesy.yields());
 }

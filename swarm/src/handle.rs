@@ -2,6 +2,8 @@
 //!
 //! A handle may be cloned; the swarm stops when the last one is dropped.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use manifest::admission::chain::Member;
 use manifest::admission::guide::Guide;
@@ -13,9 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::allowance::Allowance;
 use crate::ask::Topic;
 use crate::block::{ObjectSize, TooLarge};
-use crate::courtesy::Passed;
+use crate::courtesy::{Passed, Reading};
 use crate::event::AnnouncementId;
 use crate::limits::MAX_ANNOUNCEMENT;
+use crate::odometer::Odometer;
 
 /// The swarm has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -232,7 +235,7 @@ pub(crate) enum Command {
     Peers(oneshot::Sender<Vec<PeerInfo>>),
     Progress(oneshot::Sender<Vec<ObjectProgress>>),
     Limit(Allowance),
-    Line(Option<Passed>, oneshot::Sender<Pacing>),
+    Line(Option<Reading>, oneshot::Sender<Pacing>),
     Dial(String),
     ListenAddresses(oneshot::Sender<Vec<String>>),
 }
@@ -244,6 +247,7 @@ const DELIVERIES: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) odometer: Arc<Odometer>,
 }
 
 impl Handle {
@@ -408,13 +412,20 @@ impl Handle {
         self.command(Command::Limit(limits)).await
     }
 
-    /// Tells what has passed over the machine's line since some time in the
-    /// past, ours and what is anybody else's, so that the latter is left room.
+    /// What has passed over QUIC connections to other machines so far, as it was
+    /// on the line; headers are a guess.
+    #[must_use]
+    pub fn passed_over_quic(&self) -> Passed {
+        self.odometer.passed()
+    }
+
+    /// Tells what has passed over the machine's line, and what of it was ours,
+    /// so that the rest is left room.
     ///
     /// # Errors
     /// [`Stopped`].
-    pub async fn observe_line(&self, line: Passed) -> Result<Pacing, Stopped> {
-        self.answered(|answer| Command::Line(Some(line), answer)).await
+    pub async fn observe_line(&self, reading: Reading) -> Result<Pacing, Stopped> {
+        self.answered(|answer| Command::Line(Some(reading), answer)).await
     }
 
     /// What moves, and what may.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use swarm::allowance::{Allowance, Rates};
-use swarm::courtesy::Passed;
+use swarm::courtesy::{Passed, Reading};
 use swarm::handle::{Handle, Pacing};
 use tokio::sync::watch;
 
@@ -16,6 +16,7 @@ use crate::clock;
 use crate::leave::{Leave, Moves, Rules, Surroundings};
 use crate::line::{Line, is_metered};
 use crate::network::permit::Permit;
+use crate::sockets::Sockets;
 use crate::throttle::Throttle;
 
 /// How often the line is looked at while something moves.
@@ -36,6 +37,7 @@ pub struct Manners {
     limits: Allowance,
     throttle: Arc<Throttle>,
     line: Line,
+    sockets: Sockets,
     /// Whether others on the line come first.
     makes_way: bool,
     permit: Permit,
@@ -68,6 +70,7 @@ impl Manners {
             limits,
             throttle,
             line,
+            sockets: Sockets::default(),
             makes_way,
             permit: permit.clone(),
             leave,
@@ -102,18 +105,24 @@ impl Manners {
         }
     }
 
-    /// Tells the swarm what passed over the line, less what mirrors sent us;
-    /// gives what may move, or nothing if the swarm has stopped.
-    async fn observe(&self) -> Option<Pacing> {
-        let passed = self.makes_way.then(|| self.line.passed()).flatten();
-        let pacing = match passed {
-            Some(Passed { received, sent }) => {
-                let received = received.saturating_sub(self.throttle.received());
-                self.handle.observe_line(Passed { received, sent }).await
-            }
+    /// Tells the swarm what passed over the line; gives what may move, or
+    /// nothing if the swarm has stopped.
+    async fn observe(&mut self) -> Option<Pacing> {
+        let reading = self.makes_way.then(|| self.read()).flatten();
+        let pacing = match reading {
+            Some(reading) => self.handle.observe_line(reading).await,
             None => self.handle.pacing().await,
         };
         pacing.ok()
+    }
+
+    /// What the counters say; all of them at the same moment.
+    fn read(&mut self) -> Option<Reading> {
+        let tcp = self.sockets.passed()?;
+        let line = self.line.passed()?;
+        let quic = self.handle.passed_over_quic();
+        let own = Passed { received: tcp.received + quic.received, sent: tcp.sent + quic.sent };
+        Some(Reading { at: Instant::now(), line, own })
     }
 
     /// Looks at the clock, at the power and at what the connection costs.

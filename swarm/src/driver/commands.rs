@@ -63,9 +63,9 @@ impl Driver {
                 self.limits = limits;
                 self.allow();
             }
-            Command::Line(line, pacing) => {
-                if let Some(line) = line {
-                    self.courtesy.observe(now(), line, self.odometer.passed());
+            Command::Line(reading, pacing) => {
+                if let Some(reading) = reading {
+                    self.courtesy.observe(reading);
                     self.allow();
                 }
                 let _ = pacing.send(self.pacing());

@@ -97,9 +97,10 @@ pub fn start(options: Options) -> Result<(Handle, Events), StartError> {
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
     let (commands, command_queue) = mpsc::channel(COMMANDS);
     let (events, event_queue) = mpsc::channel(MAX_EVENTS);
-    let driver = Driver::new(options, command_queue, events)?;
+    let odometer = Arc::<Odometer>::default();
+    let driver = Driver::new(options, command_queue, events, Arc::clone(&odometer))?;
     runtime.spawn(driver.run());
-    Ok((Handle { commands }, Events(event_queue)))
+    Ok((Handle { commands, odometer }, Events(event_queue)))
 }
 
 /// One connection to a peer.
@@ -127,7 +128,6 @@ struct Driver {
     /// What may move at most, whoever else uses the line.
     limits: Allowance,
     courtesy: Courtesy,
-    odometer: Arc<Odometer>,
     book: AddressBook,
     acquaintance: Acquaintance,
     gate: Arc<Gate>,
@@ -191,6 +191,7 @@ impl Driver {
         options: Options,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
+        odometer: Arc<Odometer>,
     ) -> Result<Self, StartError> {
         let now = now();
         let workgroup = options.trust.id();
@@ -210,11 +211,7 @@ impl Driver {
             // One round trip less for each stream: both sides speak one version.
             .with_substream_upgrade_protocol_override(Version::V1Lazy)
             .with_per_connection_event_buffer_size(16);
-        let odometer = Arc::<Odometer>::default();
-        let (transport, board) = {
-            let odometer = Arc::clone(&odometer);
-            transport::build(&options.identity, &gate, odometer)
-        };
+        let (transport, board) = transport::build(&options.identity, &gate, odometer);
         let swarm = Swarm::new(transport, behaviour, own, config);
         let seed = chance();
         let exchange = Exchange::new(
@@ -234,7 +231,6 @@ impl Driver {
             exchange,
             limits: options.allowance(),
             courtesy: Courtesy::default(),
-            odometer,
             book: AddressBook::new(own, enough_peers, !seed),
             acquaintance: Acquaintance::new(chance()),
             gate,
