@@ -330,7 +330,7 @@ impl Written {
             authorities: self.network.ca,
             dns_sd: self.network.dns_sd.unwrap_or(true),
             relay: self.network.relay.unwrap_or(true),
-            make_way: self.network.make_way.unwrap_or(false),
+            make_way: self.network.make_way.unwrap_or(true),
             limits: Allowance {
                 all: Rates {
                     up: limit("network.total-upload-limit", self.network.total_upload_limit)?,

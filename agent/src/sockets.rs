@@ -5,83 +5,131 @@
 //! long it then waits to be read or was written before. So these counters can be
 //! compared with those of an interface at any moment (`sock_diag(7)`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
 
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{
     ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags,
 };
+use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-use netlink_sys::{Socket, SocketAddr};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::net::ipproto;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use swarm::courtesy::Passed;
 
-/// Bytes of a reply of the kernel: it fills what it is given, up to this.
-const REPLY_BYTES: usize = 32 * 1024;
+/// Bytes of a reply of the kernel, at the most.
+const REPLY_BYTES: usize = 16 * 1024;
 /// Bytes of a segment that are not the program's: Ethernet, IPv4, TCP and its
 /// timestamps. With IPv6 it is twenty more.
 const SEGMENT_HEAD: u64 = 14 + 20 + 20 + 12;
-/// Where `struct tcp_info` (`linux/tcp.h`) has what was received, the segments
-/// out and in, and what was sent.
+/// Where `struct tcp_info` (`linux/tcp.h`) has what the other side has
+/// acknowledged, what was received, and the segments out and in.
+const ACKNOWLEDGED_AT: usize = 120;
 const RECEIVED_AT: usize = 128;
 const SEGMENTS_OUT_AT: usize = 136;
 const SEGMENTS_IN_AT: usize = 140;
-const SENT_AT: usize = 200;
+/// A cookie that means whichever connection has these ends.
+const ANY: [u8; 8] = [0xff; 8];
 
 /// Counts over all connections, also those that have ended.
 #[derive(Debug, Default)]
 pub struct Sockets {
     kernel: Option<Kernel>,
+    /// The sockets of this process by inode, and the ends of those that lead to
+    /// other machines over TCP.
+    known: HashMap<u32, Option<Ends>>,
     tally: Tally,
 }
 
+/// The local end of a connection, and the other one.
+type Ends = (SocketAddr, SocketAddr);
+
 impl Sockets {
     /// Bytes that passed between this process and other machines since the
-    /// first time this was asked, headers included. What a connection moved
-    /// after the last time before its end is not in it. Nothing where the
-    /// system does not tell.
+    /// first time this was asked, headers included: what came in, and what the
+    /// other side has acknowledged. What a connection moved after the last time
+    /// before its end is not in it. Nothing where the system does not tell.
     pub fn passed(&mut self) -> Option<Passed> {
-        let own = own_sockets().ok()?;
-        let counters = match self.counters(&own) {
-            Ok(counters) => counters,
+        match self.counters() {
+            Ok(counters) => Some(self.tally.add(counters)),
             Err(error) => {
                 tracing::debug!("the kernel does not tell of sockets: {error}");
                 self.kernel = None;
-                return None;
+                None
             }
-        };
-        Some(self.tally.add(counters.into_iter().filter(Counter::leaves_the_machine)))
+        }
     }
 
-    fn counters(&mut self, own: &HashSet<u32>) -> io::Result<Vec<Counter>> {
+    fn counters(&mut self) -> io::Result<Vec<Counter>> {
         let kernel = match &mut self.kernel {
             Some(kernel) => kernel,
             none => none.insert(Kernel::new()?),
         };
+        let mut known = HashMap::new();
         let mut counters = Vec::new();
-        for family in [AF_INET, AF_INET6] {
-            kernel.ask(family, own, &mut counters)?;
+        for (fd, inode) in own_sockets()? {
+            let ends = match self.known.remove(&inode) {
+                Some(ends) => ends,
+                None => ends(fd)?.filter(leaves_the_machine),
+            };
+            let counter = match ends {
+                Some(ends) => kernel.ask(ends, inode)?,
+                None => None,
+            };
+            // One that is gone may have left its number to another.
+            if ends.is_some() == counter.is_some() {
+                known.insert(inode, ends);
+            }
+            counters.extend(counter);
         }
+        self.known = known;
         Ok(counters)
     }
 }
 
-/// The inodes of this process's sockets.
-fn own_sockets() -> io::Result<HashSet<u32>> {
-    let mut own = HashSet::new();
+/// The numbers and inodes of this process's sockets.
+fn own_sockets() -> io::Result<Vec<(RawFd, u32)>> {
+    let mut own = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
         // Those that were closed since are nobody's.
-        let Ok(target) = std::fs::read_link(entry?.path()) else { continue };
+        let Ok(target) = std::fs::read_link(entry.path()) else { continue };
         let inode = target.to_str().and_then(|to| to.strip_prefix("socket:[")?.strip_suffix(']'));
-        own.extend(inode.and_then(|inode| inode.parse::<u32>().ok()));
+        let inode = inode.and_then(|inode| inode.parse().ok());
+        let fd = entry.file_name().to_str().and_then(|fd| fd.parse().ok());
+        own.extend(fd.zip(inode));
     }
     Ok(own)
+}
+
+/// The ends of a socket, if it is a connection over TCP.
+fn ends(fd: RawFd) -> io::Result<Option<Ends>> {
+    let this = pidfd_open(getpid(), PidfdFlags::empty())?;
+    // It may have been closed by now.
+    let Ok(socket) = pidfd_getfd(this, fd, PidfdGetfdFlags::empty()) else { return Ok(None) };
+    Ok(ends_of(&socket))
+}
+
+fn ends_of(socket: &OwnedFd) -> Option<Ends> {
+    let socket = socket.as_fd();
+    let protocol = rustix::net::sockopt::socket_protocol(socket).ok()?;
+    if protocol != Some(ipproto::TCP) {
+        return None;
+    }
+    let here = rustix::net::getsockname(socket).ok()?;
+    let there = rustix::net::getpeername(socket).ok()??;
+    Some((here.try_into().ok()?, there.try_into().ok()?))
+}
+
+fn leaves_the_machine(&(here, there): &Ends) -> bool {
+    here.ip() != there.ip() && !there.ip().to_canonical().is_loopback()
 }
 
 /// What one connection moved in all its life.
@@ -89,38 +137,27 @@ fn own_sockets() -> io::Result<HashSet<u32>> {
 struct Counter {
     /// No other connection ever has it.
     cookie: [u8; 8],
-    ends: (IpAddr, IpAddr),
     passed: Passed,
 }
 
 impl Counter {
-    fn of(response: &InetResponse, own: &HashSet<u32>) -> Option<Self> {
-        if !own.contains(&response.header.inode) {
-            return None;
-        }
-        let id = &response.header.socket_id;
+    fn of(response: &InetResponse) -> Option<Self> {
         let passed = response.nlas.iter().find_map(|nla| match nla {
             Nla::TcpInfo(info) => carried(info),
             _ => None,
         })?;
-        let ends = (id.source_address, id.destination_address);
-        Some(Self { cookie: id.cookie, ends, passed })
-    }
-
-    fn leaves_the_machine(&self) -> bool {
-        let (here, there) = self.ends;
-        here != there && !there.to_canonical().is_loopback()
+        Some(Self { cookie: response.header.socket_id.cookie, passed })
     }
 }
 
-/// Reads `struct tcp_info`; nothing if the kernel is too old to tell (4.19).
+/// Reads `struct tcp_info`; nothing if the kernel is too old to tell (before 4.6).
 fn carried(info: &[u8]) -> Option<Passed> {
     let long = |at: usize| info.get(at..at + 8)?.try_into().ok().map(u64::from_ne_bytes);
     let short =
         |at: usize| info.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes).map(u64::from);
     Some(Passed {
         received: long(RECEIVED_AT)?.wrapping_add(short(SEGMENTS_IN_AT)? * SEGMENT_HEAD),
-        sent: long(SENT_AT)?.wrapping_add(short(SEGMENTS_OUT_AT)? * SEGMENT_HEAD),
+        sent: long(ACKNOWLEDGED_AT)?.wrapping_add(short(SEGMENTS_OUT_AT)? * SEGMENT_HEAD),
     })
 }
 
@@ -161,44 +198,40 @@ impl Kernel {
     fn new() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
         socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
         // The kernel answers before it returns: what is not there will not come.
         socket.set_non_blocking(true)?;
         Ok(Self { socket, reply: Vec::with_capacity(REPLY_BYTES) })
     }
 
-    /// Adds the counters of the connections of one family that are `own`.
-    fn ask(
-        &mut self,
-        family: u8,
-        own: &HashSet<u32>,
-        counters: &mut Vec<Counter>,
-    ) -> io::Result<()> {
-        self.socket.send(&question(family), 0)?;
-        loop {
-            self.reply.clear();
-            self.socket.recv(&mut self.reply, 0)?;
-            if read(&self.reply, own, counters)? {
-                return Ok(());
-            }
-        }
+    /// The counter of the connection between `ends`, if it is there and has
+    /// this inode.
+    fn ask(&mut self, ends: Ends, inode: u32) -> io::Result<Option<Counter>> {
+        self.socket.send(&question(ends), 0)?;
+        self.reply.clear();
+        self.socket.recv(&mut self.reply, 0)?;
+        let answer = answer(&self.reply)?.filter(|answer| answer.header.inode == inode);
+        Ok(answer.as_ref().and_then(Counter::of))
     }
 }
 
-fn question(family: u8) -> Vec<u8> {
+fn question((here, there): Ends) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    header.flags = NLM_F_REQUEST;
+    let (near, far) = (here.ip().to_canonical(), there.ip().to_canonical());
     let request = InetRequest {
-        family,
+        family: if matches!(near, IpAddr::V4(_)) { AF_INET } else { AF_INET6 },
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::INFO,
-        states: StateFlags::ESTABLISHED
-            | StateFlags::FIN_WAIT1
-            | StateFlags::FIN_WAIT2
-            | StateFlags::CLOSE_WAIT
-            | StateFlags::LAST_ACK
-            | StateFlags::CLOSING,
-        socket_id: if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() },
+        states: StateFlags::all(),
+        socket_id: SocketId {
+            source_port: here.port(),
+            destination_port: there.port(),
+            source_address: near,
+            destination_address: far,
+            interface_id: 0,
+            cookie: ANY,
+        },
     };
     let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
     message.finalize();
@@ -207,36 +240,30 @@ fn question(family: u8) -> Vec<u8> {
     bytes
 }
 
-/// Reads one reply; whether it was the last.
-fn read(mut reply: &[u8], own: &HashSet<u32>, counters: &mut Vec<Counter>) -> io::Result<bool> {
-    while !reply.is_empty() {
-        let message = NetlinkMessage::<SockDiagMessage>::deserialize(reply)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        match message.payload {
-            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                counters.extend(Counter::of(&response, own));
-            }
-            NetlinkPayload::Done(_) => return Ok(true),
-            NetlinkPayload::Error(error) => return Err(error.to_io()),
-            _ => {}
+/// What the kernel tells of a connection; nothing if there is none.
+fn answer(reply: &[u8]) -> io::Result<Option<InetResponse>> {
+    let message = NetlinkMessage::<SockDiagMessage>::deserialize(reply)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    match message.payload {
+        NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
+            Ok(Some(*response))
         }
-        // Messages begin at multiples of four bytes.
-        let length = (message.header.length as usize).next_multiple_of(4);
-        reply = if length == 0 { &[] } else { reply.get(length..).unwrap_or_default() };
+        NetlinkPayload::Error(error) if error.to_io().kind() == io::ErrorKind::NotFound => Ok(None),
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        other => Err(io::Error::other(format!("no answer, but {other:?}"))),
     }
-    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
 
     use super::*;
 
     fn counter(number: u8, received: u64, sent: u64) -> Counter {
-        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Counter { cookie: [number; 8], ends: (here, here), passed: Passed { received, sent } }
+        Counter { cookie: [number; 8], passed: Passed { received, sent } }
     }
 
     #[test]
@@ -254,38 +281,60 @@ mod tests {
         assert_eq!(add(&[counter(3, 1, 1)]), (511, 19));
     }
 
+    fn inode(stream: &TcpStream) -> u32 {
+        let fd = stream.as_raw_fd();
+        own_sockets().unwrap().into_iter().find(|socket| socket.0 == fd).expect("it is ours").1
+    }
+
     #[test]
     fn the_kernel_tells_what_waits_to_be_read() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut far, _) = listener.accept().unwrap();
-        far.write_all(&[7; 100_000]).unwrap();
-        let mut sockets = Sockets::default();
-        let all = sockets.counters(&own_sockets().unwrap());
-        let all = all.expect("Linux tells everybody of sockets");
-        // Other tests of this process have connections too.
-        let with_heads = 100_000..100_000 + 300 * SEGMENT_HEAD;
-        for count in [|passed: Passed| passed.received, |passed: Passed| passed.sent] {
-            assert!(all.iter().any(|one| with_heads.contains(&count(one.passed))), "{all:?}");
+        for listen in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(listen).unwrap();
+            let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (mut far, _) = listener.accept().unwrap();
+            far.write_all(&[7; 100_000]).unwrap();
+            let mut kernel = Kernel::new().expect("Linux tells everybody of sockets");
+            let ends = [&near, &far].map(|stream| ends(stream.as_raw_fd()).unwrap().unwrap());
+            assert_eq!(ends[0], (ends[1].1, ends[1].0));
+            let near_passed = kernel.ask(ends[0], inode(&near)).unwrap().unwrap().passed;
+            let far_passed = kernel.ask(ends[1], inode(&far)).unwrap().unwrap().passed;
+            let with_heads = 100_000..100_000 + 300 * SEGMENT_HEAD;
+            assert!(with_heads.contains(&near_passed.received), "{near_passed:?}");
+            // An acknowledgement may still be under way.
+            assert!(far_passed.sent < with_heads.end, "{far_passed:?}");
+            // What is another's number, and what is gone.
+            assert_eq!(kernel.ask(ends[0], inode(&far)).unwrap(), None);
+            assert!(ends_of(&OwnedFd::from(listener)).is_none());
+            drop((near, far));
+            let nobody = (ends[0].0, SocketAddr::new(ends[0].1.ip(), 1));
+            assert_eq!(kernel.ask(nobody, 1).unwrap(), None);
         }
-        near.read_exact(&mut [0; 100_000]).unwrap();
-        // They are on nobody's line.
+    }
+
+    #[test]
+    fn what_stays_within_the_machine_is_on_nobodys_line() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let mut sockets = Sockets::default();
         assert_eq!(sockets.passed(), Some(Passed::default()));
         far.write_all(&[7; 100_000]).unwrap();
         assert_eq!(sockets.passed(), Some(Passed::default()));
+        assert_eq!(sockets.known.get(&inode(&near)), Some(&None));
+        let ends = |here: &str, there: &str| (here.parse().unwrap(), there.parse().unwrap());
+        assert!(leaves_the_machine(&ends("10.0.0.1:1", "10.0.0.2:1")));
+        assert!(!leaves_the_machine(&ends("10.0.0.1:1", "10.0.0.1:2")));
+        assert!(!leaves_the_machine(&ends("[::ffff:127.0.0.2]:1", "[::ffff:127.0.0.1]:2")));
     }
 
     #[test]
     fn what_is_no_reply_is_an_error_and_no_panic() {
-        let own = HashSet::new();
-        let mut counters = Vec::new();
         for len in 1..64 {
             for byte in [0, 1, 20, 255] {
-                let _ = read(&vec![byte; len], &own, &mut counters);
+                assert!(!matches!(answer(&vec![byte; len]), Ok(Some(_))));
             }
         }
-        assert!(counters.is_empty());
-        assert_eq!(carried(&[0; 207]), None);
-        assert_eq!(carried(&[0; 208]), Some(Passed::default()));
+        assert_eq!(carried(&[0; 143]), None);
+        assert_eq!(carried(&[0; 144]), Some(Passed::default()));
     }
 }

@@ -21,6 +21,9 @@ const MISTAKE: f64 = 0.12;
 /// Bytes of ours that may be on the line and not be counted as ours, or the
 /// other way round: what waits for a lost one before it, or to be read or sent.
 const UNDER_WAY: f64 = 64_000.0;
+/// For how many seconds what we send may be on the line before it is
+/// acknowledged, and counted.
+const ACKNOWLEDGED_AFTER: f64 = 0.25;
 /// Over what time they may have become so many.
 const RECENTLY: Duration = Duration::from_secs(3);
 /// Whoever moves less is in nobody's way.
@@ -83,7 +86,11 @@ pub struct Courtesy {
 
 impl Default for Courtesy {
     fn default() -> Self {
-        Self { down: Lane::new(GLANCE[0]), up: Lane::new(GLANCE[1]), last: None }
+        Self {
+            down: Lane::new(GLANCE[0], 0.0),
+            up: Lane::new(GLANCE[1], ACKNOWLEDGED_AFTER),
+            last: None,
+        }
     }
 }
 
@@ -174,6 +181,8 @@ fn least<'a>(samples: impl Iterator<Item = &'a Sample>) -> Option<Sample> {
 #[derive(Debug)]
 struct Lane {
     glance: Duration,
+    /// By how many seconds ours is counted late.
+    delay: f64,
     samples: VecDeque<Sample>,
     state: State,
     /// What somebody else moves, in bytes a second.
@@ -186,9 +195,10 @@ struct Lane {
 }
 
 impl Lane {
-    const fn new(glance: Duration) -> Self {
+    const fn new(glance: Duration, delay: f64) -> Self {
         Self {
             glance,
+            delay,
             samples: VecDeque::new(),
             state: State::Free,
             foreign: 0.0,
@@ -274,7 +284,7 @@ impl Lane {
             _ => 0.0,
         };
         self.foreign > NOISE.max((ours + self.foreign) * MISTAKE)
-            && late.foreign - recent.foreign > UNDER_WAY
+            && late.foreign - recent.foreign > UNDER_WAY + self.pace * self.delay
     }
 
     fn decide(&mut self, now: Instant, busy: bool) {
@@ -284,9 +294,10 @@ impl Lane {
             State::Free => {}
             State::Returning { .. } if busy => self.give_way(now),
             State::Returning { allowed, next } => {
-                if now >= *next {
+                // Whoever has nothing to move looks rarely.
+                while now >= *next && allowed.is_finite() {
                     *allowed *= GROWTH;
-                    *next = now + STEP;
+                    *next += STEP;
                 }
                 if *allowed > self.most[0].max(self.most[1]) * GROWTH {
                     self.state = State::Free;

@@ -137,6 +137,19 @@ fn once_they_have_gone_we_come_back_step_by_step() {
 }
 
 #[test]
+fn who_looks_rarely_comes_back_as_soon() {
+    let mut line = Line::new(LINE, seed(10));
+    line.run(5 * SECOND, 0.0, 0.5);
+    line.run(3 * SECOND, LINE, 0.25);
+    assert!(line.courtesy.yields());
+    for _ in 0..6 {
+        line.now += SECOND;
+        line.observe();
+    }
+    assert_eq!(line.courtesy.rates(), Rates::default());
+}
+
+#[test]
 fn beside_somebody_who_leaves_room_we_use_that_room() {
     // A film takes a quarter of the line.
     let mut line = Line::new(LINE, seed(4));

@@ -1,4 +1,5 @@
-//! Counts what passes over our QUIC connections, as it is read and written.
+//! Counts what passes over our QUIC connections, as it is read and written, and
+//! what all connections take to begin.
 //!
 //! Stands between a connection and those who use it. TCP is counted by the
 //! kernel, where it can be asked; of UDP it does not count a program's bytes.
@@ -23,6 +24,10 @@ const HEADERS: f64 = 1.08;
 /// Bytes on the line for each of ours in the other direction: acknowledgements.
 const ACKNOWLEDGEMENTS: f64 = 0.05;
 
+/// Bytes each way until both sides of a connection know whether to let each
+/// other in, roughly. Most such connections are gone before anybody counts.
+const HANDSHAKE: u64 = 8_000;
+
 /// What has passed since the start.
 #[derive(Debug, Default)]
 pub struct Odometer {
@@ -40,6 +45,12 @@ impl Odometer {
             received: (received * HEADERS + sent * ACKNOWLEDGEMENTS) as u64,
             sent: (sent * HEADERS + received * ACKNOWLEDGEMENTS) as u64,
         }
+    }
+
+    /// A connection was tried, or came.
+    pub fn handshake(&self) {
+        self.received.fetch_add(HANDSHAKE, Ordering::Relaxed);
+        self.sent.fetch_add(HANDSHAKE, Ordering::Relaxed);
     }
 
     /// Counts what passes over a connection to `remote` from now on, if that is

@@ -128,6 +128,7 @@ struct Driver {
     /// What may move at most, whoever else uses the line.
     limits: Allowance,
     courtesy: Courtesy,
+    odometer: Arc<Odometer>,
     book: AddressBook,
     acquaintance: Acquaintance,
     gate: Arc<Gate>,
@@ -211,7 +212,7 @@ impl Driver {
             // One round trip less for each stream: both sides speak one version.
             .with_substream_upgrade_protocol_override(Version::V1Lazy)
             .with_per_connection_event_buffer_size(16);
-        let (transport, board) = transport::build(&options.identity, &gate, odometer);
+        let (transport, board) = transport::build(&options.identity, &gate, Arc::clone(&odometer));
         let swarm = Swarm::new(transport, behaviour, own, config);
         let seed = chance();
         let exchange = Exchange::new(
@@ -231,6 +232,7 @@ impl Driver {
             exchange,
             limits: options.allowance(),
             courtesy: Courtesy::default(),
+            odometer,
             book: AddressBook::new(own, enough_peers, !seed),
             acquaintance: Acquaintance::new(chance()),
             gate,

@@ -102,7 +102,11 @@ impl Driver {
     pub(crate) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+            SwarmEvent::IncomingConnection { .. } => self.odometer.handshake(),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                if endpoint.is_dialer() {
+                    self.odometer.handshake();
+                }
                 self.reaching.punching.remove(&connection_id);
                 if let Some(dial) = self.dials.remove(&connection_id) {
                     self.book.reached(dial, peer_id);
@@ -111,6 +115,7 @@ impl Driver {
             SwarmEvent::OutgoingConnectionError { connection_id, .. }
                 if self.reaching.punching.remove(&connection_id) => {}
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                self.odometer.handshake();
                 let ourselves = matches!(error, DialError::LocalPeerId { .. });
                 if let Some(dial) = self.dials.remove(&connection_id) {
                     self.book.failed(now(), dial, ourselves);
