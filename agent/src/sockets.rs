@@ -19,7 +19,7 @@ use netlink_packet_sock_diag::inet::{
 };
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::net::ipproto;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use swarm::courtesy::Passed;
@@ -42,14 +42,22 @@ const ANY: [u8; 8] = [0xff; 8];
 #[derive(Debug, Default)]
 pub struct Sockets {
     kernel: Option<Kernel>,
-    /// The sockets of this process by inode, and the ends of those that lead to
-    /// other machines over TCP.
-    known: HashMap<u32, Option<Ends>>,
+    /// The sockets of this process by inode, as far as it is clear what they are.
+    known: HashMap<u32, Kind>,
     tally: Tally,
 }
 
 /// The local end of a connection, and the other one.
 type Ends = (SocketAddr, SocketAddr);
+
+/// What a socket is, for as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A connection over TCP to another machine.
+    Abroad(Ends),
+    /// Anything else.
+    Other,
+}
 
 impl Sockets {
     /// Bytes that passed between this process and other machines since the
@@ -75,19 +83,16 @@ impl Sockets {
         let mut known = HashMap::new();
         let mut counters = Vec::new();
         for (fd, inode) in own_sockets()? {
-            let ends = match self.known.remove(&inode) {
-                Some(ends) => ends,
-                None => ends(fd)?.filter(leaves_the_machine),
+            let before = self.known.remove(&inode);
+            let Some(kind) = before.map_or_else(|| kind(fd), |kind| Ok(Some(kind)))? else {
+                continue;
             };
-            let counter = match ends {
-                Some(ends) => kernel.ask(ends, inode)?,
-                None => None,
-            };
-            // One that is gone may have left its number to another.
-            if ends.is_some() == counter.is_some() {
-                known.insert(inode, ends);
+            if let Kind::Abroad(ends) = kind {
+                // One that is gone may leave its number to another.
+                let Some(counter) = kernel.ask(ends, inode)? else { continue };
+                counters.push(counter);
             }
-            counters.extend(counter);
+            known.insert(inode, kind);
         }
         self.known = known;
         Ok(counters)
@@ -109,20 +114,22 @@ fn own_sockets() -> io::Result<Vec<(RawFd, u32)>> {
     Ok(own)
 }
 
-/// The ends of a socket, if it is a connection over TCP.
-fn ends(fd: RawFd) -> io::Result<Option<Ends>> {
+/// What a socket is; nothing if that is not clear yet, since it is only about
+/// to be connected, or listens.
+fn kind(fd: RawFd) -> io::Result<Option<Kind>> {
     let this = pidfd_open(getpid(), PidfdFlags::empty())?;
     // It may have been closed by now.
     let Ok(socket) = pidfd_getfd(this, fd, PidfdGetfdFlags::empty()) else { return Ok(None) };
-    Ok(ends_of(&socket))
+    let socket = socket.as_fd();
+    if rustix::net::sockopt::socket_protocol(socket) != Ok(Some(ipproto::TCP)) {
+        return Ok(Some(Kind::Other));
+    }
+    Ok(ends(socket)
+        .map(|ends| if leaves_the_machine(&ends) { Kind::Abroad(ends) } else { Kind::Other }))
 }
 
-fn ends_of(socket: &OwnedFd) -> Option<Ends> {
-    let socket = socket.as_fd();
-    let protocol = rustix::net::sockopt::socket_protocol(socket).ok()?;
-    if protocol != Some(ipproto::TCP) {
-        return None;
-    }
+/// The ends of a connection; nothing as long as there is none.
+fn ends(socket: BorrowedFd<'_>) -> Option<Ends> {
     let here = rustix::net::getsockname(socket).ok()?;
     let there = rustix::net::getpeername(socket).ok()??;
     Some((here.try_into().ok()?, there.try_into().ok()?))
@@ -257,7 +264,7 @@ fn answer(reply: &[u8]) -> io::Result<Option<InetResponse>> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsRawFd;
 
     use super::*;
@@ -294,7 +301,7 @@ mod tests {
             let (mut far, _) = listener.accept().unwrap();
             far.write_all(&[7; 100_000]).unwrap();
             let mut kernel = Kernel::new().expect("Linux tells everybody of sockets");
-            let ends = [&near, &far].map(|stream| ends(stream.as_raw_fd()).unwrap().unwrap());
+            let ends = [&near, &far].map(|stream| ends(stream.as_fd()).unwrap());
             assert_eq!(ends[0], (ends[1].1, ends[1].0));
             let near_passed = kernel.ask(ends[0], inode(&near)).unwrap().unwrap().passed;
             let far_passed = kernel.ask(ends[1], inode(&far)).unwrap().unwrap().passed;
@@ -304,7 +311,6 @@ mod tests {
             assert!(far_passed.sent < with_heads.end, "{far_passed:?}");
             // What is another's number, and what is gone.
             assert_eq!(kernel.ask(ends[0], inode(&far)).unwrap(), None);
-            assert!(ends_of(&OwnedFd::from(listener)).is_none());
             drop((near, far));
             let nobody = (ends[0].0, SocketAddr::new(ends[0].1.ip(), 1));
             assert_eq!(kernel.ask(nobody, 1).unwrap(), None);
@@ -320,7 +326,11 @@ mod tests {
         assert_eq!(sockets.passed(), Some(Passed::default()));
         far.write_all(&[7; 100_000]).unwrap();
         assert_eq!(sockets.passed(), Some(Passed::default()));
-        assert_eq!(sockets.known.get(&inode(&near)), Some(&None));
+        assert_eq!(sockets.known.get(&inode(&near)), Some(&Kind::Other));
+        // Who listens may become whatever it likes; UDP never becomes TCP.
+        assert_eq!(kind(listener.as_raw_fd()).unwrap(), None);
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(kind(udp.as_raw_fd()).unwrap(), Some(Kind::Other));
         let ends = |here: &str, there: &str| (here.parse().unwrap(), there.parse().unwrap());
         assert!(leaves_the_machine(&ends("10.0.0.1:1", "10.0.0.2:1")));
         assert!(!leaves_the_machine(&ends("10.0.0.1:1", "10.0.0.1:2")));
