@@ -197,6 +197,9 @@ fn addresses(ips: impl Iterator<Item = IpAddr>, ports: Ports) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::is_address;
+    use crate::dice::Dice;
+    use crate::testing::seed;
     use mdns_sd::ResolvedService;
 
     const MONDAY: UnixTime = UnixTime::from_seconds(1_800_000_000);
@@ -224,6 +227,59 @@ mod tests {
         assert!(!is_member(&service(&ours, today - 2), &ours, today), "an old tag, played back");
         assert!(!is_member(&service(&theirs, today), &ours, today));
         assert_ne!(tag(&ours, today), tag(&ours, today + 1));
+    }
+
+    /// Texts that begin as good ones and are changed at random.
+    fn changed(good: &str, dice: &mut Dice) -> String {
+        let mut text: Vec<char> = good.chars().collect();
+        for _ in 0..dice.below(3) {
+            let at = dice.below(text.len() as u64 + 1) as usize;
+            let drawn = ['0', '7', 'f', '-', '+', ' ', '/', '\u{0}', 'é', '9'];
+            let drawn = drawn[dice.below(10) as usize];
+            match dice.below(3) {
+                0 => text.insert(at, drawn),
+                1 if at < text.len() => text[at] = drawn,
+                _ => text.truncate(at),
+            }
+        }
+        text.into_iter().collect()
+    }
+
+    #[test]
+    fn whatever_is_announced_leads_to_few_addresses_or_to_none() {
+        let ours = WorkgroupId::of_first_root(b"ours");
+        let today = day(MONDAY);
+        let good = tag(&ours, today);
+        let mut dice = Dice::new(seed(42));
+        let (mut invitations, mut refused) = (0, 0);
+        for _ in 0..20_000 {
+            let texts = [&good, "4001", "65535"].map(|text| changed(text, &mut dice));
+            let missing = dice.below(8);
+            let text = |key: &str| match key {
+                "tag" => Some(&*texts[0]),
+                "tcp" => (missing != 1).then_some(&*texts[1]),
+                _ => (missing != 2).then_some(&*texts[2]),
+            };
+            let ips: Vec<IpAddr> = (0..dice.below(300))
+                .map(|_| match dice.below(2) {
+                    0 => IpAddr::from((dice.roll() as u32).to_be_bytes()),
+                    _ => IpAddr::from((u128::from(dice.roll()) << 64 | 1).to_be_bytes()),
+                })
+                .collect();
+            match invited(text, ips.into_iter(), &ours, today) {
+                Some(found) => {
+                    invitations += 1;
+                    assert_eq!(texts[0], good);
+                    assert!(found.len() <= ADDRESSES);
+                    assert!(found.iter().all(|address| is_address(address)), "{found:?}");
+                }
+                None => {
+                    refused += 1;
+                    assert_ne!(texts[0], good);
+                }
+            }
+        }
+        assert!(invitations > 1_000 && refused > 1_000, "{invitations} {refused}");
     }
 
     #[test]

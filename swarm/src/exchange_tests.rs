@@ -198,6 +198,42 @@ fn silent_slow_and_lossy_peers_hold_nobody_up_for_ever() {
 }
 
 #[test]
+fn who_withholds_is_let_go_and_kept_away_if_it_does_so_again() {
+    let objects = objects(&[700_000], 5);
+    let mut net = Net::new(seed(32), 5 * MS);
+    let taker = net.add(Manner::Peer, None, Conduct::Honest);
+    let silent = net.add(Manner::Peer, None, Conduct::Silent);
+    net.hold(silent, &objects);
+    net.connect_all();
+    fetch_all(&mut net, taker..taker + 1, &objects);
+    net.at(60 * SECOND, move |net| net.connect(taker, silent));
+    let key = net.nodes[silent].key;
+    let banned = |net: &Net| net.nodes[taker].banned.contains(&key);
+    let took = net.run(180 * SECOND, banned).expect("it was banned");
+    println!("{took:?}");
+    assert!(took > 75 * SECOND, "once may be bad luck: {took:?}");
+}
+
+#[test]
+fn whom_nobody_else_helps_the_origin_leaves_to_the_others_for_longer_in_a_crowd() {
+    let objects = objects(&[200_000], 8);
+    for (peers, patience) in [(8, 700 * MS), (64, 2_100 * MS)] {
+        let mut net = swarm(seed(33), peers, None, &objects);
+        net.connect_all();
+        fetch_all(&mut net, 1..peers + 1, &objects);
+        let spread = net.run(60 * SECOND, |net| net.all_finished(1..peers + 1)).expect("finished");
+        // One more, which knows the origin alone.
+        let late = net.add(Manner::Peer, None, Conduct::Honest);
+        net.connect(0, late);
+        net.fetch(late, &objects);
+        let all = net.run(120 * SECOND, |net| net.all_finished(late..late + 1));
+        let took = all.expect("finished") - spread;
+        println!("{peers} peers: {took:?}");
+        assert!(took > patience && took < patience + 500 * MS, "{peers} peers: {took:?}");
+    }
+}
+
+#[test]
 fn a_slow_peer_does_not_keep_the_last_blocks() {
     let objects = objects(&[2_000_000], 6);
     let mut net = Net::new(8, 5 * MS);

@@ -438,6 +438,30 @@ mod tests {
         futures::join!(dialer.admit(&mut near, id(2), true), listener.admit(&mut far, id(1), false),)
     }
 
+    /// As they come from whoever asks for a circuit.
+    #[test]
+    fn any_32_bytes_name_a_peer_or_are_refused() {
+        let mut dice = crate::dice::Dice::new(crate::testing::seed(43));
+        let (mut keys, mut refused) = (0, 0);
+        for who in 0..20_000 {
+            let mut bytes = *TestWorkgroup::peer_key(who % 64).public().as_bytes();
+            match dice.below(2) {
+                0 => bytes[dice.below(32) as usize] ^= 1 << dice.below(8),
+                _ => bytes.fill_with(|| dice.roll() as u8),
+            }
+            let key = PublicKey::from_bytes(bytes);
+            match peer_id(&key) {
+                Ok(peer) => {
+                    keys += 1;
+                    assert_eq!(public_key(&peer), Some(key), "{bytes:?}");
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        // About half of all numbers are points of the curve.
+        assert!(keys > 5_000 && refused > 5_000, "{keys} {refused}");
+    }
+
     #[test]
     fn a_peer_id_holds_its_key() {
         let key = TestWorkgroup::peer_key(5).public();
