@@ -4,7 +4,7 @@
 //! `transfer`, `serving`, `shelf`, `fetches` and `keeping`, and turns frames into their
 //! terms and back; it decides nothing that they can decide.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use manifest::content::ContentId;
 use manifest::key::PublicKey;
 
+use crate::accounts::Accounts;
 use crate::allowance::{Allowance, Rates};
 use crate::assembly::Assembly;
 use crate::block::ObjectSize;
@@ -27,7 +28,6 @@ use crate::parts::Parts;
 use crate::purse::Purse;
 use crate::serving::{self, Content, Holding, Manner, Serving};
 use crate::shelf::{Lookup, Read, ReadId, Shelf};
-use crate::speed::Speed;
 use crate::squeeze::{Payload, Squeezer};
 use crate::standing::{Misbehaviour, Sentence};
 use crate::transfer::{self, Place, Transfer};
@@ -196,23 +196,6 @@ struct Link {
     outbox: Outbox,
 }
 
-/// The bytes exchanged with one peer on all its connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Account {
-    /// Frames of `pieces/1` that came.
-    pub bytes_in: u64,
-    /// Frames of `pieces/1` that went out.
-    pub bytes_out: u64,
-}
-
-/// What was exchanged with one peer, and how fast of late.
-#[derive(Debug, Default)]
-struct Ledger {
-    account: Account,
-    speed_in: Speed,
-    speed_out: Speed,
-}
-
 /// The machine that exchanges objects.
 #[derive(Debug)]
 pub struct Exchange {
@@ -229,7 +212,7 @@ pub struct Exchange {
     /// Nothing unless the program keeps parts.
     keeping: Option<Keeping>,
     allowance: Allowance,
-    accounts: HashMap<PublicKey, Ledger>,
+    accounts: Accounts,
     out: VecDeque<Output>,
 }
 
@@ -318,7 +301,7 @@ impl Exchange {
                 all: Rates { up: options.upload, down: options.download },
                 far: Rates::default(),
             },
-            accounts: HashMap::new(),
+            accounts: Accounts::default(),
             out: VecDeque::new(),
         }
     }
@@ -454,35 +437,16 @@ impl Exchange {
         })
     }
 
-    /// What was exchanged with a peer.
+    /// What was exchanged with each peer.
     #[must_use]
-    pub fn account(&self, peer: &PublicKey) -> Account {
-        self.accounts.get(peer).map(|ledger| ledger.account).unwrap_or_default()
-    }
-
-    /// What is exchanged with a peer of late: bytes a second that come, and
-    /// that go out.
-    #[must_use]
-    pub fn pace(&self, now: Instant, peer: &PublicKey) -> (u64, u64) {
-        let ledger = self.accounts.get(peer);
-        ledger.map(|l| (l.speed_in.rate(now), l.speed_out.rate(now))).unwrap_or_default()
-    }
-
-    /// The same with everybody.
-    #[must_use]
-    pub fn pace_of_all(&self, now: Instant) -> (u64, u64) {
-        self.accounts.values().fold((0, 0), |(down, up), ledger| {
-            (down + ledger.speed_in.rate(now), up + ledger.speed_out.rate(now))
-        })
+    pub const fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     fn frame(&mut self, now: Instant, link: LinkId, frame: Frame) {
         let Some(Link { peer, relayed, .. }) = self.links.get(&link) else { return };
         let relayed = *relayed;
-        let ledger = self.accounts.entry(*peer).or_default();
-        let bytes = frame.wire_bytes() as u64;
-        ledger.account.bytes_in += bytes;
-        ledger.speed_in.add(now, bytes);
+        self.accounts.came(now, *peer, frame.wire_bytes());
         match frame {
             Frame::Want(wants) => {
                 self.transfer.peer_wants(link, &wants);
@@ -746,10 +710,7 @@ impl Exchange {
 
     fn send(&mut self, now: Instant, link: LinkId, frame: Frame) {
         if let Some(Link { peer, .. }) = self.links.get(&link) {
-            let ledger = self.accounts.entry(*peer).or_default();
-            let bytes = frame.wire_bytes() as u64;
-            ledger.account.bytes_out += bytes;
-            ledger.speed_out.add(now, bytes);
+            self.accounts.went(now, *peer, frame.wire_bytes());
             self.out.push_back(Output::Send { link, frame });
         }
     }

@@ -12,6 +12,7 @@
 //! in. A program starts it with [`start`] and its `options`, commands it with a
 //! `handle` and takes its `event`s.
 
+pub mod accounts;
 pub mod acquaintance;
 pub mod address;
 pub mod address_book;

@@ -14,9 +14,10 @@ use bytes::Bytes;
 use manifest::content::ContentId;
 use manifest::key::{PublicKey, SigningKey};
 
+use crate::accounts::Account;
 use crate::block::ObjectSize;
 use crate::dice::Dice;
-use crate::exchange::{Account, Exchange, Input, Options, Output};
+use crate::exchange::{Exchange, Input, Options, Output};
 use crate::fetches::{FetchId, Report};
 use crate::limits::ASSEMBLY_BYTES;
 use crate::link::LinkId;
@@ -347,7 +348,7 @@ impl Net {
     }
 
     pub(crate) fn account(&self, node: usize, peer: usize) -> Account {
-        self.nodes[node].exchange.account(&self.nodes[peer].key)
+        self.nodes[node].exchange.accounts().of(&self.nodes[peer].key)
     }
 
     fn arrive(&mut self, from: LinkId, to: usize, bytes: &Bytes) {

@@ -142,7 +142,7 @@ impl Driver {
     }
 
     fn pacing(&self) -> Pacing {
-        let (received, sent) = self.exchange.pace_of_all(now());
+        let (received, sent) = self.exchange.accounts().pace_of_all(now());
         Pacing {
             allowance: self.allowance(),
             pace: Passed { received, sent },
@@ -153,8 +153,8 @@ impl Driver {
 
     fn peer_infos(&self) -> Vec<PeerInfo> {
         let connected = self.peers.iter().map(|(id, peer)| {
-            let account = self.exchange.account(&peer.key);
-            let (received, sent) = self.exchange.pace(now(), &peer.key);
+            let account = self.exchange.accounts().of(&peer.key);
+            let (received, sent) = self.exchange.accounts().pace(now(), &peer.key);
             let dialled = peer.links.values().filter(|link| link.dialled);
             let mut addresses: Vec<_> = dialled.map(|link| link.address.clone()).collect();
             addresses.extend_from_slice(self.book.addresses(id));
@@ -172,7 +172,7 @@ impl Driver {
         });
         let absent = self.book.absent().filter_map(|(id, addresses)| {
             let key = public_key(&id)?;
-            let account = self.exchange.account(&key);
+            let account = self.exchange.accounts().of(&key);
             Some(PeerInfo {
                 key,
                 member: None,
