@@ -20,6 +20,7 @@ use netlink_packet_sock_diag::inet::{
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
 use rustix::net::ipproto;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use swarm::courtesy::Passed;
@@ -118,8 +119,13 @@ fn own_sockets() -> io::Result<Vec<(RawFd, u32)>> {
 /// to be connected, or listens.
 fn kind(fd: RawFd) -> io::Result<Option<Kind>> {
     let this = pidfd_open(getpid(), PidfdFlags::empty())?;
-    // It may have been closed by now.
-    let Ok(socket) = pidfd_getfd(this, fd, PidfdGetfdFlags::empty()) else { return Ok(None) };
+    let socket = match pidfd_getfd(this, fd, PidfdGetfdFlags::empty()) {
+        Ok(socket) => socket,
+        // It was closed meanwhile.
+        Err(Errno::BADF) => return Ok(None),
+        // Better to know nothing than to take one's own for somebody else's.
+        Err(error) => return Err(error.into()),
+    };
     let socket = socket.as_fd();
     if rustix::net::sockopt::socket_protocol(socket) != Ok(Some(ipproto::TCP)) {
         return Ok(Some(Kind::Other));
@@ -236,7 +242,8 @@ fn question((here, there): Ends) -> Vec<u8> {
             destination_port: there.port(),
             source_address: near,
             destination_address: far,
-            interface_id: 0,
+            // Addresses of one link mean something there only.
+            interface_id: if let SocketAddr::V6(there) = there { there.scope_id() } else { 0 },
             cookie: ANY,
         },
     };
