@@ -87,16 +87,25 @@ impl Network {
         let id = release.manifest;
         let known = self.authority.ask(move |applier| applier.manifest(id).ok()).await;
         let candidates = self.authority.ask(|applier| applier.candidates(clock::wall())).await;
-        let manifest = match known {
-            Some(manifest) => manifest,
-            None => self.manifest(candidates.as_ref(), id, base).await?,
+        let manifest = async {
+            match known {
+                Some(manifest) => Ok(manifest),
+                None => self.manifest(candidates.as_ref(), id, base).await,
+            }
         };
-        let base = self.base(base).await;
-        let way = match (&base, candidates) {
-            (Some(base), Ok(candidates)) => self.way(&candidates, base.manifest().id(), id).await,
-            _ => Way::default(),
+        let way = async {
+            let base = self.base(base).await;
+            let way = match (&base, &candidates) {
+                (Some(base), Ok(candidates)) => {
+                    self.way(candidates, base.manifest().id(), id).await
+                }
+                _ => Way::default(),
+            };
+            (base, way)
         };
-        let prepared = self.plan(id, manifest, base, way).await?;
+        // Neither waits for the other's round trip.
+        let (manifest, (base, way)) = tokio::join!(manifest, way);
+        let prepared = self.plan(id, manifest?, base, way).await?;
         self.tell(&prepared.account);
         let wanted = prepared.plan.wanted();
         let missing = wanted.iter().filter(|wanted| !self.shelf.has_object(wanted.id));
