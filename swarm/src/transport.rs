@@ -36,8 +36,8 @@ const NAME: &str = "/updraft/1";
 /// How long a TCP connection may take until it can carry streams.
 const SETUP: Duration = Duration::from_secs(10);
 
-/// How long TCP is tried alone: it costs fewer bytes and less work than QUIC,
-/// which is for where TCP finds no way (RFC 8305, 5).
+/// How long QUIC is tried alone: on links that are full it loses less than TCP,
+/// which is for where QUIC finds no way (RFC 8305, 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Bytes of one QUIC stream, and of one connection, that may wait for us.
@@ -69,8 +69,8 @@ pub fn build(
     let gated = GatedNoise { noise: noise(&keypair), then: Then::Admit(Arc::clone(gate)) };
     let (circuits, switchboard) = Circuits::new();
     let circuits = secured(circuits, gated.clone());
-    let tcp = secured(tcp(), gated);
-    let quic = Hesitant::new(quic(&keypair, Arc::clone(gate)), HEAD_START);
+    let tcp = Hesitant::new(secured(tcp(), gated), HEAD_START);
+    let quic = quic(&keypair, Arc::clone(gate));
     let plain = OrTransport::new(quic, tcp).map(|either, _| either.into_inner());
     let all = OrTransport::new(circuits, plain).map(|either, _| either.into_inner());
     let counted = all.map(move |(peer, connection), end| {

@@ -32,7 +32,7 @@ async fn members_who_know_only_the_origin_find_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_tcp_finds_a_way_it_is_taken() {
+async fn where_quic_finds_a_way_it_is_taken() {
     let group = TestWorkgroup::new(1);
     let mut both = options(&group, 1, Role::Seeder, QUIC);
     both.listen.push(TCP.to_owned());
@@ -53,10 +53,10 @@ async fn where_tcp_finds_a_way_it_is_taken() {
         node.handle.peers().await.unwrap()[0].addresses[0].clone()
     };
     for who in 2..5 {
-        assert!(way(addresses.clone(), who).await.contains("/tcp/"));
+        assert!(way(addresses.clone(), who).await.contains("/quic"));
     }
-    let quic = addresses.into_iter().filter(|address| address.contains("/quic")).collect();
-    assert!(way(quic, 9).await.contains("/quic"));
+    let tcp = addresses.into_iter().filter(|address| address.contains("/tcp/")).collect();
+    assert!(way(tcp, 9).await.contains("/tcp/"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
