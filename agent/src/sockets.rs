@@ -46,6 +46,8 @@ pub struct Sockets {
     /// The sockets of this process by inode, as far as it is clear what they are.
     known: HashMap<u32, Kind>,
     tally: Tally,
+    /// Whether the owner was told that the kernel does not tell.
+    warned: bool,
 }
 
 /// The local end of a connection, and the other one.
@@ -69,7 +71,14 @@ impl Sockets {
         match self.counters() {
             Ok(counters) => Some(self.tally.add(counters)),
             Err(error) => {
-                tracing::debug!("the kernel does not tell of sockets: {error}");
+                if !std::mem::replace(&mut self.warned, true) {
+                    tracing::warn!(
+                        "updates do not make way for others on this machine's line: what this \
+                         program's own connections carry cannot be read ({error}); allow it \
+                         /proc, pidfd_getfd and sockets of AF_NETLINK, or set \
+                         network.make-way = false"
+                    );
+                }
                 self.kernel = None;
                 None
             }
@@ -127,7 +136,7 @@ fn kind(fd: RawFd) -> io::Result<Option<Kind>> {
         Err(error) => return Err(error.into()),
     };
     let socket = socket.as_fd();
-    if rustix::net::sockopt::socket_protocol(socket) != Ok(Some(ipproto::TCP)) {
+    if rustix::net::sockopt::socket_protocol(socket)? != Some(ipproto::TCP) {
         return Ok(Some(Kind::Other));
     }
     Ok(ends(socket)

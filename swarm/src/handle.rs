@@ -412,8 +412,8 @@ impl Handle {
         self.command(Command::Limit(limits)).await
     }
 
-    /// What has passed over QUIC connections to other machines so far, as it was
-    /// on the line; headers are a guess.
+    /// What has passed over QUIC connections to other machines so far, and what
+    /// all connections took to begin, as it was on the line; headers are a guess.
     #[must_use]
     pub fn passed_over_quic(&self) -> Passed {
         self.odometer.passed()

@@ -16,7 +16,7 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p::Multiaddr;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
 
-use crate::address::{is_loopback, is_quic};
+use crate::address::{is_loopback, is_quic, relay};
 use crate::courtesy::Passed;
 
 /// Bytes on the line for each of ours: headers.
@@ -47,8 +47,11 @@ impl Odometer {
         }
     }
 
-    /// A connection was tried, or came.
-    pub fn handshake(&self) {
+    /// A connection with `remote` was tried, or came.
+    pub fn handshake(&self, remote: &Multiaddr) {
+        if is_loopback(remote) || relay(remote).is_some() {
+            return;
+        }
         self.received.fetch_add(HANDSHAKE, Ordering::Relaxed);
         self.sent.fetch_add(HANDSHAKE, Ordering::Relaxed);
     }
@@ -138,5 +141,23 @@ impl AsyncWrite for Counted<SubstreamBox> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handshakes_count_where_they_are_on_the_line() {
+        let odometer = Odometer::default();
+        let circuit = format!("/p2p/{}/p2p-circuit", libp2p::PeerId::random());
+        for within in ["/ip4/127.0.0.1/tcp/9", "/ip6/::1/udp/9/quic-v1", &circuit] {
+            odometer.handshake(&within.parse().unwrap());
+        }
+        assert_eq!(odometer.passed(), Passed::default());
+        odometer.handshake(&"/ip4/192.0.2.1/tcp/9".parse().unwrap());
+        let Passed { received, sent } = odometer.passed();
+        assert!(received > HANDSHAKE && received == sent && sent < HANDSHAKE * 5 / 4);
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Writer {
 }
 
 /// Frames that wait for a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     frames: VecDeque<(Bytes, Option<Bytes>)>,
     /// What follows the head that was taken last.
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_block_leaves_in_one_piece_with_its_head() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new();
         queue.push(&block(1, BLOCK_BYTES as usize));
         queue.push(&block(2, BLOCK_BYTES as usize));
         for _ in 0..2 {
@@ -277,7 +277,7 @@ mod tests {
     fn what_is_gathered_is_what_was_pushed() {
         let mut dice = crate::dice::Dice::new(7);
         for _ in 0..200 {
-            let (mut queue, mut expected, mut frames) = (Queue::default(), Vec::new(), 0);
+            let (mut queue, mut expected, mut frames) = (Queue::new(), Vec::new(), 0);
             for number in 0..dice.roll() % 20 {
                 let frame = match dice.roll() % 3 {
                     0 => Frame::Taken(3),

@@ -102,10 +102,12 @@ impl Driver {
     pub(crate) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::IncomingConnection { .. } => self.odometer.handshake(),
+            SwarmEvent::IncomingConnection { send_back_addr, .. } => {
+                self.odometer.handshake(&send_back_addr);
+            }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 if endpoint.is_dialer() {
-                    self.odometer.handshake();
+                    self.odometer.handshake(endpoint.get_remote_address());
                 }
                 self.reaching.punching.remove(&connection_id);
                 if let Some(dial) = self.dials.remove(&connection_id) {
@@ -115,7 +117,9 @@ impl Driver {
             SwarmEvent::OutgoingConnectionError { connection_id, .. }
                 if self.reaching.punching.remove(&connection_id) => {}
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
-                self.odometer.handshake();
+                if let DialError::Transport(tried) = &error {
+                    tried.iter().for_each(|(at, _)| self.odometer.handshake(at));
+                }
                 let ourselves = matches!(error, DialError::LocalPeerId { .. });
                 if let Some(dial) = self.dials.remove(&connection_id) {
                     self.book.failed(now(), dial, ourselves);
