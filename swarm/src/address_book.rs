@@ -28,6 +28,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// A member that has moved is dialled again after so long at the earliest:
 /// whoever says every second that it has moved makes nobody dial every second.
 const MOVED_PAUSE: Duration = Duration::from_secs(3);
+/// Two that hear of each other do so at the same time, and one dial is enough:
+/// the one whose turn it is not waits so long.
+pub const GIVE_WAY: Duration = Duration::from_millis(750);
 /// The longest pause for addresses that the program gave, and for others.
 const LONGEST_PAUSE_GIVEN: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -115,6 +118,8 @@ pub struct AddressBook {
     by_peer: HashMap<PeerId, PlaceId>,
     /// Who is connected, and since when.
     connected: BTreeMap<PeerId, Instant>,
+    /// Where the connections to them lead.
+    at: HashMap<Multiaddr, PeerId>,
     /// Those among them whom we dialled.
     chosen: BTreeSet<PeerId>,
     dials: HashMap<DialId, PlaceId>,
@@ -136,6 +141,7 @@ impl AddressBook {
             places: BTreeMap::new(),
             by_peer: HashMap::new(),
             connected: BTreeMap::new(),
+            at: HashMap::new(),
             chosen: BTreeSet::new(),
             dials: HashMap::new(),
             crowded: false,
@@ -155,6 +161,7 @@ impl AddressBook {
         let mut addresses: Vec<Multiaddr> = addresses.to_vec();
         addresses.dedup();
         addresses.truncate(MAX_ADDRESSES);
+        let peer = peer.or_else(|| addresses.iter().find_map(|at| self.at.get(at)).copied());
         if addresses.is_empty() || peer == Some(self.own) {
             return;
         }
@@ -185,6 +192,9 @@ impl AddressBook {
         if source != Source::Given && !self.has_room(&addresses, source) {
             return;
         }
+        // Both keep the connection that the smaller id dialled.
+        let told = matches!(source, Source::Member(_));
+        let theirs = told && peer.is_some_and(|peer| peer < self.own);
         let mut place = Place {
             peer,
             addresses: Vec::new(),
@@ -192,7 +202,7 @@ impl AddressBook {
             near: None,
             source,
             record: None,
-            due: now,
+            due: if theirs { now + GIVE_WAY } else { now },
             tried: None,
             pause: FIRST_PAUSE,
             failures: 0,
@@ -267,11 +277,27 @@ impl AddressBook {
         }
     }
 
+    /// A connection to a member leads to this address: nobody else is there.
+    pub fn met(&mut self, peer: PeerId, address: &Multiaddr) {
+        if relay(address).is_some() {
+            return;
+        }
+        self.at.insert(address.clone(), peer);
+        let unnamed = self.places.iter().filter(|(id, place)| {
+            place.peer.is_none()
+                && place.addresses.contains(address)
+                && !self.dials.values().any(|dialled| dialled == *id)
+        });
+        let unnamed: Vec<PlaceId> = unnamed.map(|(id, _)| *id).collect();
+        unnamed.into_iter().for_each(|id| self.name(id, peer));
+    }
+
     /// The last connection to a member is gone. Who keeps letting us go soon,
     /// such as one that has no room, is left alone for longer each time.
     pub fn left(&mut self, now: Instant, peer: &PeerId) {
         self.crowded = false;
         self.chosen.remove(peer);
+        self.at.retain(|_, there| there != peer);
         let stayed = self.connected.remove(peer).map(|since| now.saturating_duration_since(since));
         let chance = self.jittered(Duration::from_secs(1));
         let Some(place) = self.by_peer.get(peer).and_then(|id| self.places.get_mut(id)) else {
@@ -292,25 +318,26 @@ impl AddressBook {
         let Some(place) = self.places.get_mut(&id) else { return };
         (place.failures, place.around) = (0, false);
         if place.peer.is_none() {
-            match self.by_peer.get(&peer).copied() {
-                // Already known under another address: the two become one.
-                Some(known) => {
-                    let place = self.places.remove(&id).expect("it was there a moment ago");
-                    if let Some(known) = self.places.get_mut(&known) {
-                        if place.source == Source::Given {
-                            known.source = Source::Given;
-                        }
-                        let mut all = place.addresses;
-                        all.append(&mut known.addresses);
-                        known.set_addresses(all);
-                    }
-                }
-                None => {
-                    place.peer = Some(peer);
-                    self.by_peer.insert(peer, id);
-                }
-            }
+            self.name(id, peer);
         }
+    }
+
+    /// A place of nobody in particular turns out to be a member's.
+    fn name(&mut self, id: PlaceId, peer: PeerId) {
+        let Some(known) = self.by_peer.get(&peer).copied() else {
+            self.by_peer.insert(peer, id);
+            self.places.entry(id).and_modify(|place| place.peer = Some(peer));
+            return;
+        };
+        // Already known under another address: the two become one.
+        let Some(place) = self.places.remove(&id) else { return };
+        let Some(known) = self.places.get_mut(&known) else { return };
+        if place.source == Source::Given {
+            known.source = Source::Given;
+        }
+        let mut all = place.addresses;
+        all.append(&mut known.addresses);
+        known.set_addresses(all);
     }
 
     /// Something has changed that may open doors: all who failed are tried

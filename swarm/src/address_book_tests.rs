@@ -193,3 +193,39 @@ fn records_are_handed_on_except_to_their_own_peer() {
     assert_eq!(book.records(&a, true), [Bytes::from(b.to_bytes())]);
     assert_eq!(book.records(&PeerId::random(), true).len(), 2);
 }
+
+/// Two that are told of each other dial once, not twice: the smaller id's
+/// connection is the one that both would keep.
+#[test]
+fn of_two_that_hear_of_each_other_one_goes_first() {
+    let now = epoch();
+    let (a, b) = (PeerId::random(), PeerId::random());
+    let (small, large) = (a.min(b), a.max(b));
+    let teller = Source::Member(PeerId::random());
+    let mut first = AddressBook::new(small, ENOUGH_PEERS, 1);
+    first.learn(now, Some(large), &at(2), teller);
+    assert_eq!(first.poll(now).unwrap().peer, Some(large));
+    let mut second = AddressBook::new(large, ENOUGH_PEERS, 2);
+    second.learn(now, Some(small), &at(1), teller);
+    assert_eq!(second.poll(now), None);
+    assert_eq!(second.next_deadline(), Some(now + GIVE_WAY));
+    assert_eq!(second.poll(now + GIVE_WAY).unwrap().peer, Some(small), "if it does not come");
+    second.learn(now, Some(PeerId::random()), &at(3), Source::Given);
+    assert!(second.poll(now).is_some(), "who is given is not waited for");
+}
+
+#[test]
+fn nobody_is_dialled_where_a_connected_member_is() {
+    let now = epoch();
+    let (mut book, peer) = (book(), PeerId::random());
+    book.learn(now, None, &[at(1), at(2)].concat(), Source::Lan);
+    book.joined(now, peer);
+    book.met(peer, &at(2)[0]);
+    assert_eq!(book.poll(now), None);
+    book.learn(now, None, &[at(2), at(3)].concat(), Source::Lan);
+    assert_eq!((book.poll(now), book.places.len()), (None, 1));
+    book.left(now, &peer);
+    book.learn(now, None, &at(2), Source::Given);
+    let dial = book.poll(now).expect("whoever is there now");
+    assert_eq!((dial.peer, dial.addresses), (None, at(2)));
+}

@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use manifest::admission::credential::Role;
 
 use crate::address::{are_near, is_local, is_loopback, relay, without_peer};
-use crate::address_book::{Dial, Source};
+use crate::address_book::{Dial, GIVE_WAY, Source};
 use crate::ask::{Question, Topic};
 use crate::dns_sd::Ports;
 use crate::driver::{Driver, Peer, chance, network, now, unix_now};
@@ -77,8 +77,13 @@ impl Driver {
 
     /// Addresses of somebody on the local network.
     pub(crate) fn on_found(&mut self, addresses: &[String]) {
-        let addresses: Vec<_> = addresses.iter().filter_map(|a| a.parse().ok()).collect();
-        self.book.learn(now(), None, &addresses, Source::Lan);
+        let addresses: Vec<Multiaddr> =
+            addresses.iter().filter_map(|address| address.parse().ok()).collect();
+        // It hears of us too, and compares the same two addresses.
+        let own = self.listening.iter().filter(|address| !is_loopback(address)).min();
+        let theirs = own > addresses.iter().min();
+        let when = if theirs { now() + GIVE_WAY } else { now() };
+        self.book.learn(when, None, &addresses, Source::Lan);
     }
 
     /// Dials, after names have become addresses.

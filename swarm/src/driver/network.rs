@@ -231,6 +231,7 @@ impl Driver {
         }
         let relayed = address::relay(&address).is_some();
         let near = self.listening.iter().any(|own| are_near(own, &address));
+        self.book.met(id, &address::without_peer(&address).0);
         let peer = self.peers.get_mut(&id).expect("it was just put there");
         peer.member = member.clone();
         peer.links.insert(link, LinkInfo { dialled, address, since: now, near });
