@@ -38,7 +38,7 @@ const SETUP: Duration = Duration::from_secs(10);
 
 /// How long QUIC is tried alone: on links that are full it loses less than TCP,
 /// which is for where QUIC finds no way (RFC 8305, 5).
-const HEAD_START: Duration = Duration::from_millis(250);
+const HEAD_START: Duration = Duration::from_secs(1);
 
 /// Bytes of one QUIC stream, and of one connection, that may wait for us.
 const QUIC_STREAM_BYTES: u32 = 1 << 20;
