@@ -286,6 +286,20 @@ impl Objects {
             || self.announced.values().any(|o| o.open.as_deref().is_some_and(unasked))
     }
 
+    /// How many blocks nobody is asked for; those of objects that wait to be
+    /// announced are not counted, nor known.
+    #[must_use]
+    pub fn unasked(&self) -> usize {
+        let missing = |object: &Object| {
+            let blocks = object.size.blocks() as usize;
+            let had = object.open.as_deref().map_or(0, |open| {
+                open.assembly.held().count() as usize + open.flying.count() as usize
+            });
+            blocks.saturating_sub(had)
+        };
+        self.announced.values().map(missing).sum()
+    }
+
     /// Whether some object waits to be announced.
     #[must_use]
     pub fn any_queued(&self) -> bool {

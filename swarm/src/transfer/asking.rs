@@ -15,6 +15,9 @@ use crate::transfer::{
 };
 use crate::wire::{Run, WantIndex};
 
+/// Blocks that one peer is asked for at a time, however few are left.
+const LEAST_SHARE: usize = 2;
+
 impl Transfer {
     /// Asks a peer for as much as is worth asking now.
     pub(super) fn fill(&mut self, now: Instant, id: LinkId) {
@@ -28,6 +31,7 @@ impl Transfer {
         if is_limited {
             room = room.min(1);
         }
+        room = room.min(self.share());
         if room == 0 {
             return;
         }
@@ -44,6 +48,16 @@ impl Transfer {
         if is_limited && self.out.iter().any(|o| matches!(o, Output::Request { .. })) {
             self.hungry.insert(id);
         }
+    }
+
+    /// How much of what is left one of those that hold something is asked for:
+    /// what only a few are asked for comes late, while others could help.
+    fn share(&self) -> usize {
+        if self.objects.any_queued() {
+            return usize::MAX;
+        }
+        let holders = self.links.values().filter(|link| !link.holds.is_empty()).count();
+        self.objects.unasked().div_ceil(holders.max(1)).max(LEAST_SHARE)
     }
 
     fn pick_more(
