@@ -63,6 +63,7 @@ pub mod tally;
 pub mod testing;
 pub mod transfer;
 pub mod transport;
+pub mod uplink;
 pub mod wire;
 
 pub use driver::start;

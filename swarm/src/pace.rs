@@ -49,6 +49,12 @@ impl Pace {
         self.sent.len()
     }
 
+    /// The least that a frame needed to be taken.
+    #[must_use]
+    pub const fn fastest(&self) -> Option<Duration> {
+        self.fastest
+    }
+
     /// Takes note of a frame that is sent.
     pub fn send(&mut self, now: Instant, bytes: usize) {
         self.sent.push_back((now, bytes >= TELLING_BYTES));

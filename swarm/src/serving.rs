@@ -7,8 +7,9 @@
 //! hold, not what the bytes are; they come from [`Content`].
 
 mod revealing;
+mod sending;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,21 +20,19 @@ use crate::blocklist::BlockList;
 use crate::blockmap::BlockMap;
 use crate::limits::{
     BLOCK_BYTES, MAX_REMEMBERED_HOLDINGS, MAX_REQUESTED_BLOCKS, MAX_WAITING_FOR_SLOT, MAX_WANTS,
-    SLOT_PATIENCE, SLOT_QUANTUM, UPLOAD_SLOTS,
+    SLOT_PATIENCE,
 };
 use crate::link::LinkId;
 use crate::pace::Pace;
 use crate::purse::Purse;
-use crate::serving::revealing::{FIRST_REVEALED, MOST_REVEALED, Revealing};
+use crate::serving::revealing::{FIRST_REVEALED, Revealing};
+use crate::serving::sending::LOOK_AGAIN;
 use crate::shelf::Lookup;
 use crate::squeeze::Payload;
 use crate::standing::Misbehaviour;
+use crate::uplink::Uplink;
 use crate::wire::{Frame, Have, Run, Unwant, Want, WantIndex, Whose};
 
-/// Frames on their way to all peers that keep an uplink busy.
-const AHEAD_OF_ALL: usize = 32;
-/// With so few on their way an uplink will soon have nothing to do.
-const NEARLY_IDLE: usize = 6;
 /// Of an update of so many blocks a peer need not hear at once of each.
 const MANY_BLOCKS: usize = 128;
 /// How far ahead of what is sent reads begin.
@@ -138,8 +137,13 @@ struct Upload {
     /// Whether it lost its slot because it takes nothing.
     parked: bool,
     given: u32,
+    /// Since when it wants something, and how many blocks it was sent.
+    began: Instant,
+    sent: usize,
     /// Origin: how many blocks it alone was told of since it wanted anything.
     entrusted: usize,
+    /// Origin: when it was last told of one.
+    entrusted_at: Instant,
     /// Origin: revealed, and neither sent nor got from others.
     revealed: HashSet<(WantIndex, u32)>,
     window: usize,
@@ -153,6 +157,18 @@ struct Upload {
     look: bool,
 }
 
+impl Upload {
+    /// Whether all that it wants are a few blocks.
+    fn wants_little(&self) -> bool {
+        let mut blocks = self.wants.values().map(|wanted| wanted.size.blocks() as usize);
+        let mut all = 0;
+        !blocks.any(|more| {
+            all += more;
+            all >= MANY_BLOCKS
+        })
+    }
+}
+
 /// The machine that uploads.
 #[derive(Debug)]
 pub struct Serving {
@@ -163,8 +179,9 @@ pub struct Serving {
     /// Peers that wait for a slot.
     waiting: VecDeque<LinkId>,
     upload: Purse,
-    /// Frames on their way to all peers.
-    ahead: usize,
+    uplink: Uplink,
+    /// Peers to which something is on its way.
+    sending: BTreeSet<LinkId>,
     revealing: Revealing,
     out: VecDeque<Output>,
 }
@@ -179,7 +196,8 @@ impl Serving {
             slots: VecDeque::new(),
             waiting: VecDeque::new(),
             upload,
-            ahead: 0,
+            uplink: Uplink::default(),
+            sending: BTreeSet::new(),
             revealing: Revealing::new(seed),
             out: VecDeque::new(),
         }
@@ -197,7 +215,10 @@ impl Serving {
             took: now,
             parked: false,
             given: 0,
+            began: now,
+            sent: 0,
             entrusted: 0,
+            entrusted_at: now,
             revealed: HashSet::new(),
             window: FIRST_REVEALED,
             helped: now,
@@ -213,7 +234,8 @@ impl Serving {
         self.slots.retain(|slot| *slot != link);
         self.waiting.retain(|waiting| *waiting != link);
         let Some(gone) = self.links.remove(&link) else { return };
-        self.ahead -= gone.pace.ahead();
+        self.sending.remove(&link);
+        self.uplink.leave(gone.pace.ahead());
         for (id, map) in &gone.known {
             self.revealing.spread.forget(*id, map);
         }
@@ -226,7 +248,7 @@ impl Serving {
         let Some(upload) = self.links.get_mut(&link) else { return };
         if upload.wants.is_empty() {
             (upload.helped, upload.lonely) = (now, false);
-            upload.entrusted = 0;
+            (upload.began, upload.sent, upload.entrusted) = (now, 0, 0);
             self.revealing.expect(now);
         }
         upload.look = true;
@@ -373,7 +395,13 @@ impl Serving {
         let Some(upload) = self.links.get_mut(&link) else { return };
         let ahead = upload.pace.ahead();
         let taken = upload.pace.take(now, frames);
-        self.ahead -= ahead - upload.pace.ahead();
+        let fastest = upload.pace.fastest();
+        // There may soon be nothing to do.
+        self.revealing.stir();
+        self.uplink.take(now, ahead - upload.pace.ahead(), fastest);
+        if upload.pace.ahead() == 0 {
+            self.sending.remove(&link);
+        }
         if !taken {
             let what = Misbehaviour::Protocol("took what was not sent".into());
             self.out.push_back(Output::Offence { link, what });
@@ -408,7 +436,8 @@ impl Serving {
             full.then(|| upload.took + SLOT_PATIENCE)
         });
         let reveals = (self.manner == Manner::Origin).then(|| self.revealing.next_deadline());
-        stuck.chain(budget).chain(reveals.flatten()).min()
+        let begins = self.begins(now).then(|| now + LOOK_AGAIN);
+        stuck.chain(budget).chain(reveals.flatten()).chain(begins).min()
     }
 
     /// Whether a peer waits for blocks that it has asked us for, and lacks so
@@ -417,14 +446,7 @@ impl Serving {
     #[must_use]
     pub fn is_supplied(&self, link: LinkId) -> bool {
         let Some(upload) = self.links.get(&link) else { return false };
-        let mut blocks = upload.wants.values().map(|wanted| wanted.size.blocks() as usize);
-        let mut lacks = 0;
-        self.manner == Manner::Peer
-            && !upload.queue.is_empty()
-            && blocks.any(|more| {
-                lacks += more;
-                lacks >= MANY_BLOCKS
-            })
+        self.manner == Manner::Peer && !upload.queue.is_empty() && !upload.wants_little()
     }
 
     /// Sends no more than so many bytes a second from now on, to everybody and
@@ -522,139 +544,6 @@ impl Serving {
         }
     }
 
-    /// Gives slots, and hands the next block to a peer that has one.
-    fn send(&mut self, now: Instant, content: &mut dyn Content) {
-        if !self.upload.has_any_room(now) {
-            return;
-        }
-        for _ in 0..self.slots.len() + self.waiting.len() {
-            self.give_slots();
-            let Some(link) = self.slots.pop_front() else { return };
-            let upload = self.links.get_mut(&link).expect("who has a slot is there");
-            if upload.queue.is_empty() {
-                continue;
-            }
-            if !self.upload.has_room(now, upload.near) {
-                self.slots.push_back(link);
-                continue;
-            }
-            if !upload.pace.has_room() {
-                let stuck = now.saturating_duration_since(upload.took) >= SLOT_PATIENCE;
-                if stuck && !self.waiting.is_empty() {
-                    upload.parked = true;
-                } else {
-                    self.slots.push_back(link);
-                }
-                continue;
-            }
-            let sent = self.send_one(now, link, content);
-            let upload = &self.links[&link];
-            if upload.given >= SLOT_QUANTUM && !self.waiting.is_empty() {
-                self.waiting.push_back(link);
-            } else {
-                self.slots.push_back(link);
-            }
-            if sent {
-                return;
-            }
-        }
-    }
-
-    /// Gives free slots to those that have waited longest. Where a limit holds
-    /// for those far away alone, they and those nearby do not wait for each
-    /// other.
-    fn give_slots(&mut self) {
-        let apart = self.upload.is_limited(false) && !self.upload.is_limited(true);
-        let places: &[Option<bool>] = if apart { &[Some(true), Some(false)] } else { &[None] };
-        for place in places {
-            let here = |near: bool| place.is_none_or(|place| place == near);
-            while self.has_slot(here)
-                && let Some(at) = self.waiting.iter().position(|link| here(self.links[link].near))
-                && let Some(link) = self.waiting.remove(at)
-            {
-                self.links.get_mut(&link).expect("who waits is there").given = 0;
-                self.slots.push_back(link);
-            }
-        }
-    }
-
-    /// Whether one more peer may be sent blocks: also where those that have a
-    /// slot take them too slowly to keep the uplink busy.
-    fn has_slot(&self, here: impl Fn(bool) -> bool) -> bool {
-        let slots = self.slots.iter().filter_map(|link| self.links.get(link));
-        let mut slots = slots.filter(|upload| here(upload.near));
-        let mut count = 0;
-        let any_room = slots.any(|upload| {
-            count += 1;
-            upload.pace.has_room()
-        });
-        if any_room {
-            count += slots.count();
-        }
-        count < UPLOAD_SLOTS || (!any_room && self.ahead < AHEAD_OF_ALL)
-    }
-
-    /// Hands the first block of a peer's queue over; whether anything was.
-    fn send_one(&mut self, now: Instant, link: LinkId, content: &mut dyn Content) -> bool {
-        let is_idle = self.ahead <= NEARLY_IDLE;
-        let upload = self.links.get_mut(&link).expect("the caller has just seen it");
-        let Some((index, block)) = upload.queue.front().copied() else { return false };
-        let wanted = upload.wants.get_mut(&index).expect("what is queued is wanted");
-        let id = wanted.id;
-        let list = wanted.list;
-        let frame = if list {
-            match content.list(now, id) {
-                // A list of none is not sent: the id alone proves the block.
-                Lookup::Ready(list) if list.hashes().is_empty() => {
-                    wanted.list = false;
-                    return self.send_one(now, link, content);
-                }
-                Lookup::Ready(list) => {
-                    wanted.list = false;
-                    Frame::List { index, hashes: list.hashes().to_vec() }
-                }
-                Lookup::Loading => return false,
-                Lookup::Gone => return self.gone(link, index),
-            }
-        } else {
-            match content.block(now, id, block) {
-                Lookup::Ready(payload) => {
-                    upload.queue.pop_front();
-                    upload.given += 1;
-                    upload.revealed.remove(&(index, block));
-                    if upload.queue.is_empty() && (upload.revealed.is_empty() || is_idle) {
-                        // It has all that was revealed, sooner than expected.
-                        upload.window = (upload.window * 2).min(MOST_REVEALED);
-                    }
-                    if let Some((index, block)) = upload.queue.get(READ_AHEAD) {
-                        content.expect(upload.wants[index].id, *block);
-                    }
-                    Frame::Block { index, block, payload }
-                }
-                Lookup::Loading => return false,
-                Lookup::Gone => return self.gone(link, index),
-            }
-        };
-        let bytes = frame.wire_bytes();
-        self.upload.spend(now, upload.near, bytes as u64);
-        if upload.pace.ahead() == 0 {
-            upload.took = now;
-        }
-        upload.pace.send(now, bytes);
-        self.ahead += 1;
-        self.revealing.stir();
-        self.out.push_back(Output::Send { link, frame });
-        true
-    }
-
-    /// A peer is told that what it waits for is gone.
-    fn gone(&mut self, link: LinkId, index: WantIndex) -> bool {
-        let upload = self.links.get_mut(&link).expect("the caller has just seen it");
-        upload.queue.retain(|(queued, _)| *queued != index);
-        self.out.push_back(Output::Lack { link, index });
-        true
-    }
-
     /// Takes note that a peer knows of a run of blocks; whether any was news.
     fn note(&mut self, link: LinkId, id: ContentId, blocks: u32, run: (u32, u32)) -> bool {
         let Some(upload) = self.links.get_mut(&link) else { return false };
@@ -675,3 +564,7 @@ impl Serving {
         !new.is_empty()
     }
 }
+
+#[cfg(test)]
+#[path = "serving_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::blockmap::BlockMap;
 use crate::dice::Dice;
+use crate::limits::UPLOAD_SLOTS;
 use crate::link::LinkId;
 use crate::picker::{Candidate, rarest};
 use crate::serving::{Content, Holding, Output, Serving, Upload};
@@ -27,6 +28,9 @@ const SCARCE: u16 = 4;
 /// takes as long again, since what others pass on takes one hop more to reach
 /// everybody.
 const ABANDONED_AMONG: usize = 16;
+/// With so few blocks on their way and nothing to follow, a little of a small
+/// update is told of a second time.
+const NEARLY_DONE: usize = 3;
 /// Lonely peers that are served at a time: of many most are soon helped by
 /// those few.
 const NURSED: usize = 4;
@@ -145,16 +149,50 @@ impl Serving {
             let upload = self.links.get_mut(&link).expect("listed above");
             upload.look = more;
             for (index, block) in found {
-                let upload = self.links.get_mut(&link).expect("listed above");
-                upload.revealed.insert((index, block));
-                upload.entrusted += 1;
-                let wanted = &upload.wants[&index];
-                let (id, blocks) = (wanted.id, wanted.size.blocks());
-                self.note(link, id, blocks, (block, 1));
-                let have = Have { whose: Whose::Yours, index, first: block, count: 1 };
-                self.out.push_back(Output::Have { link, have });
+                self.reveal_to(now, link, index, block);
             }
         }
+        self.reveal_again(now, content);
+    }
+
+    /// The last blocks of a small update would reach everybody late, from whoever
+    /// has them, one after another, while our uplink has nothing to do: it
+    /// gives the scarcest of them to somebody else as well.
+    fn reveal_again(&mut self, now: Instant, content: &dyn Content) {
+        let busy = |upload: &Upload| !upload.queue.is_empty();
+        if self.uplink.ahead() > NEARLY_DONE || self.links.values().any(busy) {
+            return;
+        }
+        let open = self.links.iter().filter(|(_, upload)| {
+            let free = !upload.wants.is_empty() && upload.revealed.is_empty();
+            free && upload.wants_little() && !self.upload.is_closed(upload.near)
+        });
+        let links: Vec<LinkId> = open.map(|(link, _)| *link).collect();
+        let mut found = Vec::new();
+        for link in links {
+            let (best, _) = self.least_spread(link, 1, (true, SCARCE), content);
+            for (index, block) in best {
+                let id = self.links[&link].wants[&index].id;
+                let holders = self.revealing.spread.of(id, block);
+                found.push((holders, self.revealing.dice.roll(), link, index, block));
+            }
+        }
+        found.sort_unstable();
+        for (_, _, link, index, block) in found.into_iter().take(UPLOAD_SLOTS) {
+            self.reveal_to(now, link, index, block);
+        }
+    }
+
+    /// Tells one peer of one block.
+    fn reveal_to(&mut self, now: Instant, link: LinkId, index: WantIndex, block: u32) {
+        let upload = self.links.get_mut(&link).expect("the caller has just seen it");
+        upload.revealed.insert((index, block));
+        (upload.entrusted, upload.entrusted_at) = (upload.entrusted + 1, now);
+        let wanted = &upload.wants[&index];
+        let (id, blocks) = (wanted.id, wanted.size.blocks());
+        self.note(link, id, blocks, (block, 1));
+        let have = Have { whose: Whose::Yours, index, first: block, count: 1 };
+        self.out.push_back(Output::Have { link, have });
     }
 
     /// Blocks that a peer lacks and fewest others know of, fewer than `scarce`:
@@ -195,11 +233,13 @@ impl Serving {
         (rarest(candidates.into_iter(), room, &mut self.revealing.dice), more)
     }
 
-    /// Whether a peer has got no more than others of the last blocks, or the
-    /// uplink would have nothing to do.
+    /// Whether a peer has got no more than others of the last blocks, and has
+    /// had the longest to pass on what it got, or the uplink would have nothing
+    /// to do.
     fn is_next(&self, upload: &Upload) -> bool {
+        let rank = |upload: &Upload| (upload.entrusted, upload.entrusted_at);
         let others = self.links.values().filter(|other| !other.wants.is_empty());
-        others.map(|other| other.entrusted).min().is_none_or(|least| upload.entrusted <= least)
+        others.map(rank).min().is_none_or(|least| rank(upload) <= least)
             || self.links.values().all(|other| other.queue.is_empty() && other.revealed.is_empty())
     }
 }
