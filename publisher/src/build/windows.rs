@@ -3,10 +3,11 @@
 //! Large old files are sources by themselves; small ones are packed with
 //! their neighbours, since a delta names few sources. Sources are spread over
 //! windows that one encoder can read. A new file goes to the window where its
-//! old self is, or where it would stand among the old paths. A file that is
-//! opened is read as its view, and as it is where that is of use too.
+//! old self is, or one of its name that moved, or where it would stand among
+//! the old paths. A file that is opened is read as its view, and as it is where
+//! that is of use too.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use manifest::release::layout::Shape;
@@ -16,6 +17,9 @@ use manifest::release::tree::Tree;
 
 use crate::build::views::OldView;
 use crate::limits::SOURCE_PACK_BYTES;
+
+/// Old files of one name that are looked at for where a file came from.
+const NAMESAKES: usize = 64;
 
 /// What one encoder reads and makes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -78,10 +82,18 @@ pub fn windows(
         last.source_bytes += bytes;
         last.sources.push(source);
     }
+    let moved = Moved::of(base, gone);
     for job in jobs(shapes) {
-        let row = shapes[job.first].parts[0].row;
-        let path = release.entries()[row as usize].path.as_str();
-        let end = begins.partition_point(|begin| *begin <= path);
+        // Of a pack's files, most may have stood elsewhere.
+        let mut bytes_by_end: BTreeMap<usize, u32> = BTreeMap::new();
+        for part in &shapes[job.first].parts {
+            let path = release.entries()[part.row as usize].path.as_str();
+            let old_path = moved.old_path(path);
+            let end = begins.partition_point(|begin| *begin <= old_path);
+            *bytes_by_end.entry(end).or_default() += part.len;
+        }
+        let most = bytes_by_end.into_iter().rev().max_by_key(|(_, bytes)| *bytes);
+        let (end, _) = most.expect("a shape has a part");
         let is_part = windows[end - 1].part.is_some();
         // All parts of one file begin at the same path.
         let first = begins.partition_point(|begin| *begin < begins[end - 1]);
@@ -93,6 +105,42 @@ pub fn windows(
         }
     }
     windows
+}
+
+/// Old files by their names, to find those that moved.
+struct Moved<'a> {
+    paths: HashSet<&'a str>,
+    by_name: HashMap<&'a str, Vec<&'a str>>,
+}
+
+impl<'a> Moved<'a> {
+    fn of(base: &'a Tree, gone: &[u32]) -> Self {
+        let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
+        for &row in gone {
+            let path = base.entries()[row as usize].path.as_str();
+            by_name.entry(name(path)).or_default().push(path);
+        }
+        Self { paths: by_name.values().flatten().copied().collect(), by_name }
+    }
+
+    /// Where the file that is now at `path` stood, as far as names tell: of
+    /// several of its name, where most of the directories above are the same.
+    fn old_path(&self, path: &'a str) -> &'a str {
+        let others = match self.by_name.get(name(path)) {
+            Some(others) if !self.paths.contains(path) => &others[..others.len().min(NAMESAKES)],
+            _ => return path,
+        };
+        let alike = |other: &str| {
+            let both = path.rsplit('/').zip(other.rsplit('/'));
+            both.take_while(|(one, other)| one == other).count()
+        };
+        // The first of those that are alike.
+        others.iter().rev().copied().max_by_key(|other| alike(other)).unwrap_or(path)
+    }
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// As few parts of a long file as fit into windows.
@@ -172,6 +220,8 @@ fn jobs(shapes: &[Shape]) -> Vec<Job> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use manifest::content::ContentId;
     use manifest::release::layout::Layout;
     use manifest::release::tree::{Entry, Kind};
@@ -186,11 +236,21 @@ mod tests {
             mode: 0o644,
             kind: Kind::File { size: *size, content: ContentId::of(path.as_bytes()) },
         };
-        Tree::new(files.iter().map(file).collect()).unwrap()
+        let above = files
+            .iter()
+            .flat_map(|(path, _)| path.match_indices('/').map(|(end, _)| &path[..end]))
+            .collect::<BTreeSet<_>>();
+        let directory =
+            |path: &&str| Entry { path: path.parse().unwrap(), mode: 0o755, kind: Kind::Directory };
+        let entries = files.iter().map(file).chain(above.iter().map(directory));
+        let mut entries: Vec<Entry> = entries.collect();
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        Tree::new(entries).unwrap()
     }
 
     fn all(tree: &Tree) -> Vec<u32> {
-        (0..u32::try_from(tree.entries().len()).unwrap()).collect()
+        let files = (0..).zip(tree.entries()).filter(|(_, entry)| entry.file().is_some());
+        files.map(|(row, _)| row).collect()
     }
 
     fn rows(window: &Window) -> Vec<Vec<u32>> {
@@ -242,6 +302,32 @@ mod tests {
         let counts: Vec<Vec<usize>> =
             windows.iter().map(|w| w.jobs.iter().map(|job| job.count).collect()).collect();
         assert_eq!(counts, [vec![1, 1], vec![3], vec![1]]);
+    }
+
+    #[test]
+    fn a_file_that_moved_is_made_where_its_old_self_is_read() {
+        let base = tree(&[
+            ("a/lib/one.so", 1500 * KIB),
+            ("m/lib/two.so", 1500 * KIB),
+            ("z/lib/one.so", 1500 * KIB),
+        ]);
+        let made_in = |path: &str| {
+            let release = tree(&[(path, 1000 * KIB)]);
+            let shapes = Layout::of(&release).shapes;
+            let found = windows(
+                (&base, &all(&base), &BTreeMap::new()),
+                &release,
+                &shapes,
+                (2000 * KIB, 4000 * KIB),
+            );
+            assert_eq!(found.len(), 3);
+            found.iter().position(|window| !window.jobs.is_empty()).unwrap()
+        };
+        assert_eq!(made_in("b/two.so"), 1);
+        assert_eq!(made_in("c/z/lib/one.so"), 2);
+        // Nobody has this name, and this one stayed where it was.
+        assert_eq!(made_in("b/three.so"), 0);
+        assert_eq!(made_in("a/lib/one.so"), 0);
     }
 
     #[test]
