@@ -77,18 +77,19 @@ pub fn put_patch(
 ) -> Result<PutPatch, DeltaError> {
     let (old, new) = (base.1.tree(), release.1.tree());
     let changes = Changes::between(old, new);
-    let views = Views::find(base.1, &changes, source, repository, codec)?;
+    let views = Views::find(base.1, &changes, source, (repository, codec), progress)?;
     let opened = views.opened();
     let shapes = patch_layout(release.1, &changes, &opened).shapes;
-    let total = shapes.iter().map(|shape| u64::from(shape.len)).sum();
+    let limits = (WINDOW_BYTES, delta::limits::MAX_WINDOW_BYTES as u64);
+    let windows = windows((old, &changes.gone, &views.old), new, &shapes, limits);
+    let total = windows.iter().flat_map(|window| &window.jobs).map(|job| job.bytes).sum();
     let stage = progress.stage(format!("deltas from {}", base.1.about().version), total);
 
     let mut sources = Sources::default();
     let mut rows: Vec<Option<DeltaRow>> = vec![None; shapes.len()];
     // Of what is made from parts of a long file, one after the other.
     let mut smallest: BTreeMap<usize, (Delta, PatchSource)> = BTreeMap::new();
-    let limits = (WINDOW_BYTES, delta::limits::MAX_WINDOW_BYTES as u64);
-    for window in windows((old, &changes.gone, &views.old), new, &shapes, limits) {
+    for window in windows {
         if window.jobs.is_empty() {
             continue;
         }

@@ -14,6 +14,7 @@ use manifest::content::ContentId;
 use manifest::release::changes::Changes;
 use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::OpenedFile;
+use manifest::release::tree::Tree;
 use rayon::prelude::*;
 use store::repository::Repository;
 
@@ -21,6 +22,7 @@ use crate::build::lists::{OpenList, open_lists};
 use crate::build::old::{OldError, old_files};
 use crate::build::tree::{SourceError, SourceTree};
 use crate::limits::{HEAD_BYTES, TARGET_BATCH_BYTES};
+use crate::progress::{Progress, Stage};
 
 /// What is opened for a patch.
 #[derive(Debug, Default)]
@@ -62,8 +64,9 @@ pub enum ViewError {
 }
 
 impl Views {
-    /// Decides for the files that changed between `base` and the release in
-    /// `source`; `codec` takes their streams apart.
+    /// Decides for the files that changed between `base`, whose pieces are in
+    /// `repository`, and the release in `source`; `codec` takes their streams
+    /// apart.
     ///
     /// # Errors
     /// [`ViewError`].
@@ -71,8 +74,8 @@ impl Views {
         base: &ReleaseManifest,
         changes: &Changes,
         source: &SourceTree,
-        repository: &Repository,
-        codec: &dyn Codec,
+        (repository, codec): (&Repository, &dyn Codec),
+        progress: &Progress,
     ) -> Result<Self, ViewError> {
         let (mut candidates, mut lists) = (Vec::new(), Vec::new());
         for &row in &changes.missing {
@@ -92,7 +95,10 @@ impl Views {
         if candidates.is_empty() && lists.is_empty() {
             return Ok(Self::default());
         }
-        let old = old_streams(base, changes, repository)?;
+        let new_bytes = candidates.iter().map(|&row| size(source.tree(), row));
+        let total = new_bytes.chain(readable(base, changes).map(|row| size(base.tree(), row)));
+        let stage = progress.stage("opening archives", total.sum());
+        let old = old_streams(base, changes, repository, &stage)?;
         let known: HashSet<ContentId> = old.iter().flat_map(|old| &old.packed).copied().collect();
         let opened = candidates.par_iter().map(|&row| -> Result<_, SourceError> {
             let file = source.bytes(row)?;
@@ -100,6 +106,7 @@ impl Views {
             let packed = ids(&file, &streams);
             let changed = |packed: &[u8]| !known.contains(&ContentId::of(packed));
             let opened = open(&file, &streams, &changed, codec);
+            stage.advance(file.len() as u64);
             Ok((row, opened.map(|opened| (opened.view.len() as u64, opened.recipe)), packed))
         });
         let opened: Result<Vec<_>, _> = opened.collect();
@@ -163,16 +170,17 @@ fn old_streams(
     base: &ReleaseManifest,
     changes: &Changes,
     repository: &Repository,
+    stage: &Stage,
 ) -> Result<Vec<OldStreams>, OldError> {
-    let size = |row: u32| base.tree().entries()[row as usize].file().map_or(0, |(size, _)| size);
     let mut batches: Vec<(Vec<u32>, u64)> = vec![(Vec::new(), 0)];
-    for &row in changes.gone.iter().filter(|row| size(**row) <= container::limits::FILE_BYTES) {
+    for row in readable(base, changes) {
+        let bytes = size(base.tree(), row);
         let last = batches.last_mut().expect("there is one");
-        if last.1 + size(row) > TARGET_BATCH_BYTES && !last.0.is_empty() {
-            batches.push((vec![row], size(row)));
+        if last.1 + bytes > TARGET_BATCH_BYTES && !last.0.is_empty() {
+            batches.push((vec![row], bytes));
         } else {
             last.0.push(row);
-            last.1 += size(row);
+            last.1 += bytes;
         }
     }
     let mut found = Vec::new();
@@ -180,6 +188,7 @@ fn old_streams(
         let files = old_files(base, &rows, repository)?;
         let read = files.into_par_iter().filter_map(|(row, file)| {
             let streams = streams(&file);
+            stage.advance(file.len() as u64);
             let packed = ids(&file, &streams);
             let plain: usize = streams.iter().map(|stream| stream.plain.len()).sum();
             let within: usize = streams.iter().map(|stream| stream.place.len()).sum();
@@ -192,6 +201,17 @@ fn old_streams(
         found.extend(read.collect::<Vec<_>>());
     }
     Ok(found)
+}
+
+/// The rows of old files that may have streams.
+fn readable(base: &ReleaseManifest, changes: &Changes) -> impl Iterator<Item = u32> {
+    let rows = changes.gone.iter().copied();
+    rows.filter(|row| size(base.tree(), *row) <= container::limits::FILE_BYTES)
+}
+
+/// The bytes of the file in `row`.
+fn size(tree: &Tree, row: u32) -> u64 {
+    tree.entries()[row as usize].file().map_or(0, |(size, _)| size)
 }
 
 fn ids(file: &[u8], streams: &[Stream]) -> Vec<ContentId> {

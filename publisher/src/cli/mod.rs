@@ -74,7 +74,7 @@ fn run(cli: Cli, relaunch: Option<Relaunch>) -> Result<(), Failure> {
             let failed = |error| Failure::new("compare", &error);
             let level = args.level.level;
             let options = diff::Options { level, verify: args.verify, relaunch };
-            let progress = Progress::on_terminal();
+            let progress = Progress::on_stderr();
             let found = diff::diff(&args.old, &args.new, &options, &progress, now());
             let found = found.map_err(failed)?;
             if args.json {
@@ -160,7 +160,7 @@ fn run_release(
     relaunch: Option<Relaunch>,
 ) -> Result<(), Failure> {
     let home = open(common, "release")?;
-    let progress = Progress::on_terminal();
+    let progress = Progress::on_stderr();
     let mut session = {
         let _stage = progress.spinner("opening the repository");
         Session::open(&home, &keys(common, &home), &Steps::free())
