@@ -38,6 +38,9 @@ const SMALL_TEXT: usize = 1 << 20;
 /// Deltas below this are tried every way.
 const SMALL_DELTA: usize = 16 << 10;
 
+/// Deltas above this owe little to what zones cost to tell.
+const NEARLY_NOTHING: usize = 2 << 10;
+
 /// One piece and what may be said of it.
 pub(crate) struct Attempt<'a> {
     pub(crate) index: &'a Index<'a>,
@@ -87,8 +90,13 @@ impl Attempt<'_> {
             && smallest.object.len() <= SMALL_DELTA
         {
             // Hashes have no context, and few bytes may yet be much alike.
-            for apart in 1..WAYS_APART {
-                let coded = self.coded(target_mark, &segments, apart);
+            let mut ways: Vec<(bool, u32)> = (1..WAYS_APART).map(|apart| (true, apart)).collect();
+            if self.image.is_some() && smallest.object.len() <= NEARLY_NOTHING {
+                // Where few references changed, telling zones costs more than they save.
+                ways.extend((0..WAYS_APART).map(|apart| (false, apart)));
+            }
+            for (zoned, apart) in ways {
+                let coded = self.coded(target_mark, &segments, (zoned, apart));
                 if coded.object.len() < smallest.object.len() {
                     smallest = coded;
                 }
@@ -121,7 +129,7 @@ impl Attempt<'_> {
     /// The delta of these segments, unless there are too many.
     fn offered(&self, target_mark: Mark, segments: Vec<Segment>) -> Option<(Delta, Vec<Segment>)> {
         let few = segments.len() as u64 <= max_copies(self.piece.len() as u64);
-        few.then(|| (self.coded(target_mark, &segments, 0), segments))
+        few.then(|| (self.coded(target_mark, &segments, (true, 0)), segments))
     }
 
     /// What may serve where bytes are hard to shorten: even short segments, or
@@ -147,8 +155,9 @@ impl Attempt<'_> {
         Delta { object: format::write(Codec::Whole, &header, self.piece), sources: Vec::new() }
     }
 
-    /// The piece as copies of `segments`, and what lies between.
-    fn coded(&self, target_mark: Mark, segments: &[Segment], apart: u32) -> Delta {
+    /// The piece as copies of `segments`, and what lies between; whether with
+    /// zones, and how literals are told apart.
+    fn coded(&self, target_mark: Mark, segments: &[Segment], (zoned, apart): (bool, u32)) -> Delta {
         let places = segments.iter().map(|segment| segment.old);
         let used = Used::new(self.index, self.sources, places);
         let mut made = 0;
@@ -160,7 +169,7 @@ impl Attempt<'_> {
         let copies: Vec<Copy> = copies.collect();
         let target_len = self.piece.len() as u64;
         let header = Header { target_len, target_mark, source_count: used.sources.len() };
-        let zones = self.zones(&used, segments);
+        let zones = if zoned { self.zones(&used, segments) } else { Zones::default() };
         let choice = Choice { zones: &zones, copies: &copies, depth: self.depth, apart };
         let given = used.sources.iter().map(|&source| &self.sources[source].bytes as &dyn ReadAt);
         let given: Vec<&dyn ReadAt> = given.collect();
