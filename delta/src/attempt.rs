@@ -2,7 +2,7 @@
 
 use crate::body::{self, BodyError, Choice};
 use crate::control::Copy;
-use crate::encode::{Delta, Given, Source};
+use crate::encode::{Delta, Part, Source};
 use crate::format::{self, Codec, Header, Mark, mark};
 use crate::image::Image;
 use crate::index::Index;
@@ -45,7 +45,7 @@ const NEARLY_NOTHING: usize = 2 << 10;
 pub(crate) struct Attempt<'a> {
     pub(crate) index: &'a Index<'a>,
     /// The index's sources, as they are.
-    pub(crate) sources: &'a [Given<'a>],
+    pub(crate) sources: &'a [Part<'a>],
     /// What each of them is.
     pub(crate) names: &'a [Source],
     /// Images of those that are old executables.
@@ -171,7 +171,7 @@ impl Attempt<'_> {
         let header = Header { target_len, target_mark, source_count: used.sources.len() };
         let zones = if zoned { self.zones(&used, segments) } else { Zones::default() };
         let choice = Choice { zones: &zones, copies: &copies, depth: self.depth, apart };
-        let given = used.sources.iter().map(|&source| &self.sources[source].bytes as &dyn ReadAt);
+        let given = used.sources.iter().map(|&source| &self.sources[source] as &dyn ReadAt);
         let given: Vec<&dyn ReadAt> = given.collect();
         let written = Old::new(&header, &given)
             .map_err(BodyError::Old)
@@ -212,19 +212,19 @@ struct Used {
 
 impl Used {
     /// The sources that hold the bytes at `places` of the index's text.
-    fn new(index: &Index<'_>, given: &[Given<'_>], places: impl Iterator<Item = usize>) -> Self {
+    fn new(index: &Index<'_>, given: &[Part<'_>], places: impl Iterator<Item = usize>) -> Self {
         let mut sources: Vec<usize> = places.map(|place| index.source_of(place)).collect();
         sources.sort_unstable();
         sources.dedup();
         let mut start = 0;
         let starts = sources.iter().map(|&source| {
             let here = start;
-            start += given[source].bytes.len() as u64;
+            start += given[source].source_len;
             here
         });
         let starts: Vec<u64> = starts.collect();
         let matched = sources.iter().zip(&starts);
-        let matched = matched.map(|(&source, start)| start + given[source].matched_from as u64);
+        let matched = matched.map(|(&source, start)| start + given[source].matched_from());
         let matched_from = matched.collect();
         Self { sources, starts, matched_from }
     }

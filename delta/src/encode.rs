@@ -5,6 +5,7 @@
 //! pieces are made from others.
 
 use std::borrow::Cow;
+use std::io;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -13,8 +14,9 @@ use crate::attempt::Attempt;
 use crate::image::Image;
 use crate::index::{Index, WindowTooLarge};
 use crate::kinship::Kinship;
-use crate::limits::MAX_TARGET_BYTES;
+use crate::limits::{AROUND_BYTES, MAX_TARGET_BYTES};
 use crate::options::Options;
+use crate::read_at::ReadAt;
 
 /// A new file or pack, to be made piece by piece.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +64,7 @@ pub enum EncodeError {
 /// Makes deltas against one set of sources.
 pub struct Encoder<'a> {
     index: Index<'a>,
-    sources: Vec<Given<'a>>,
+    sources: Vec<Part<'a>>,
     names: Vec<Source>,
     images: Vec<Option<Image>>,
     depth: usize,
@@ -70,13 +72,53 @@ pub struct Encoder<'a> {
     is_alone: bool,
 }
 
-/// A source, and which of its bytes are matched.
+/// A source of which not every byte need be at hand.
 #[derive(Debug, Clone)]
-pub(crate) struct Given<'a> {
-    /// All of its bytes.
-    pub(crate) bytes: &'a [u8],
-    /// Where in them those begin that are in the index.
-    pub(crate) matched_from: usize,
+pub struct Part<'a> {
+    /// The bytes at hand.
+    pub bytes: &'a [u8],
+    /// Where in the source they begin.
+    pub begin: u64,
+    /// How long the source is.
+    pub source_len: u64,
+    /// Which of `bytes` copies come from.
+    pub matched: Range<usize>,
+}
+
+impl<'a> Part<'a> {
+    /// All of a source.
+    #[must_use]
+    pub const fn whole(bytes: &'a [u8]) -> Self {
+        Self { bytes, begin: 0, source_len: bytes.len() as u64, matched: 0..bytes.len() }
+    }
+
+    /// Where in the source those bytes begin that copies come from.
+    pub(crate) const fn matched_from(&self) -> u64 {
+        self.begin + self.matched.start as u64
+    }
+
+    fn is_whole(&self) -> bool {
+        self.bytes.len() as u64 == self.source_len
+    }
+
+    /// Whether everything is there that a delta may gather around its copies.
+    fn is_enough(&self) -> bool {
+        let (before, behind) = (self.matched.start, self.bytes.len() - self.matched.end);
+        let left = self.source_len.checked_sub(self.begin + self.bytes.len() as u64);
+        (before >= AROUND_BYTES || self.begin == 0)
+            && left.is_some_and(|left| behind >= AROUND_BYTES || left == 0)
+    }
+}
+
+impl ReadAt for Part<'_> {
+    fn len(&self) -> u64 {
+        self.source_len
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let offset = offset.checked_sub(self.begin).ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.bytes.read_at(offset, out)
+    }
 }
 
 impl<'a> Encoder<'a> {
@@ -88,46 +130,50 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// `Window` if the sources have more than `limits::MAX_WINDOW_BYTES`.
     pub fn new(sources: Vec<&'a [u8]>, options: &Options) -> Result<Self, EncodeError> {
-        let parts = sources.iter().map(|source| 0..source.len()).collect();
-        Ok(Self { is_alone: false, ..Self::over(sources, parts, options)? })
+        let parts = sources.into_iter().map(Part::whole).collect();
+        Ok(Self { is_alone: false, ..Self::over(parts, options)? })
     }
 
-    /// As [`Encoder::new`], but copies come from these `parts` of the sources
-    /// alone, one of each, and pieces are not made from each other: of what is
-    /// longer than a window, several encoders may read one part each, and the
-    /// smallest delta of each piece be kept.
+    /// As [`Encoder::new`], but copies come from these `parts` of sources
+    /// alone, and pieces are not made from each other: of what is longer than
+    /// a window, several encoders may read one part each, and the smallest
+    /// delta of each piece be kept.
+    ///
+    /// References are foreseen only in executables that are at hand as a whole.
     ///
     /// # Errors
-    /// `Window` if the parts have more than `limits::MAX_WINDOW_BYTES`.
+    /// `Window` if what copies come from has more than `limits::MAX_WINDOW_BYTES`.
     ///
     /// # Panics
-    /// If a part is not within its source, or there are not as many.
-    pub fn over(
-        sources: Vec<&'a [u8]>,
-        parts: Vec<Range<usize>>,
-        options: &Options,
-    ) -> Result<Self, EncodeError> {
-        assert_eq!(sources.len(), parts.len(), "each source has its part");
+    /// If a part's `matched` is not within its bytes, or of the source's bytes
+    /// next to it, on either side, fewer than `limits::AROUND_BYTES` are at
+    /// hand where there are more.
+    pub fn over(parts: Vec<Part<'a>>, options: &Options) -> Result<Self, EncodeError> {
+        assert!(parts.iter().all(Part::is_enough), "what is around a part is at hand");
         if !(1..=22).contains(&options.level) {
             return Err(EncodeError::Level { found: options.level });
         }
-        let images: Vec<Option<Image>> =
-            sources.par_iter().map(|source| Image::of(source)).collect();
-        let all = sources.par_iter().zip(&images).zip(&parts);
-        let matched = all.map(|((source, image), part)| match masked(source, image.as_ref()) {
-            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[part.clone()]),
+        let image = |part: &Part<'_>| part.is_whole().then(|| Image::of(part.bytes)).flatten();
+        let images: Vec<Option<Image>> = parts.par_iter().map(image).collect();
+        let all = parts.par_iter().zip(&images);
+        let matched = all.map(|(part, image)| match masked(part.bytes, image.as_ref()) {
+            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[part.matched.clone()]),
             Cow::Owned(mut bytes) => {
-                bytes.truncate(part.end);
-                bytes.drain(..part.start);
+                bytes.truncate(part.matched.end);
+                bytes.drain(..part.matched.start);
                 Cow::Owned(bytes)
             }
         });
         let index = Index::new(matched.collect())?;
-        let names = (0..sources.len()).map(Source::Old).collect();
-        let given = sources.into_iter().zip(parts);
-        let given = given.map(|(bytes, part)| Given { bytes, matched_from: part.start });
-        let sources = given.collect();
-        Ok(Self { index, sources, names, images, depth: options.depth(), is_alone: true })
+        let names = (0..parts.len()).map(Source::Old).collect();
+        let depth = options.depth();
+        Ok(Self { index, sources: parts, names, images, depth, is_alone: true })
+    }
+
+    /// Sorts the bytes that copies come from, which takes minutes for hundreds
+    /// of megabytes; unless it was asked for, the first `encode` does it.
+    pub fn sort(&self) {
+        self.index.sort();
     }
 
     /// A delta object for every piece of every target, in their order.
@@ -214,7 +260,7 @@ struct Ladder<'a> {
 /// Old bytes, and the pieces of lower levels.
 struct Rung<'a> {
     index: Index<'a>,
-    sources: Vec<Given<'a>>,
+    sources: Vec<Part<'a>>,
     names: Vec<Source>,
 }
 
@@ -236,7 +282,7 @@ impl<'a> Ladder<'a> {
             let mut names = below.map_or(&encoder.names, |rung| &rung.names).clone();
             for &piece in read {
                 let bytes = &pieces[piece].new.bytes[pieces[piece].place.clone()];
-                sources.push(Given { bytes, matched_from: 0 });
+                sources.push(Part::whole(bytes));
                 names.push(Source::Made(piece));
             }
             rungs.push(Rung { index, sources, names });

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::control::Copy;
-use crate::limits::MAX_GATHERED_BYTES;
+use crate::limits::{AROUND_BYTES, MAX_GATHERED_BYTES};
 
 /// So many old bytes before and after a copy are gathered with it.
 const MARGIN: u64 = 1 << 9;
@@ -97,7 +97,7 @@ fn margin(copies: &[Copy], missing: usize) -> u64 {
         WIDE_MARGIN
     } else {
         // All that fits: whatever is old may be repeated anywhere.
-        MAX_GATHERED_BYTES as u64 / 2 / copies.len() as u64
+        AROUND_BYTES as u64 / copies.len() as u64
     }
 }
 

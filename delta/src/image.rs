@@ -14,6 +14,14 @@ use crate::pe;
 use crate::sites::{self, Scan};
 use crate::zones::{Kind, Place, Zone, Zones};
 
+/// Whether a file that begins like this may be an executable whose references
+/// are foreseen, if all of it is at hand.
+#[must_use]
+pub fn may_be_executable(head: &[u8]) -> bool {
+    const HEADS: [&[u8]; 4] = [b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"];
+    HEADS.iter().any(|known| head.starts_with(known))
+}
+
 /// The bytes of a label that tell it from others.
 const TELLING: usize = 16;
 

@@ -44,7 +44,8 @@ pub mod varint;
 pub mod zones;
 
 pub use crate::apply::{ApplyError, apply};
-pub use crate::encode::{Delta, EncodeError, Encoder, Source, Target};
+pub use crate::encode::{Delta, EncodeError, Encoder, Part, Source, Target};
 pub use crate::format::{FormatError, Header, Mark, header};
+pub use crate::image::may_be_executable;
 pub use crate::options::Options;
 pub use crate::read_at::ReadAt;

@@ -18,6 +18,9 @@ pub const MAX_TARGET_BYTES: u64 = 64 << 20;
 /// The old bytes gathered around copies, for new ones to repeat.
 pub const MAX_GATHERED_BYTES: usize = 8 << 20;
 
+/// How far from a copy old bytes are gathered, at most.
+pub const AROUND_BYTES: usize = MAX_GATHERED_BYTES / 2;
+
 /// The zones that one delta may have.
 pub const MAX_ZONES: usize = 64;
 

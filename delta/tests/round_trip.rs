@@ -6,8 +6,10 @@ mod trip;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use updraft_delta::limits::MAX_LEVEL;
-use updraft_delta::{Delta, EncodeError, Encoder, Options, ReadAt, Source, Target, apply, header};
+use updraft_delta::limits::{AROUND_BYTES, MAX_LEVEL};
+use updraft_delta::{
+    Delta, EncodeError, Encoder, Options, Part, ReadAt, Source, Target, apply, header,
+};
 
 use crate::edits::executable::{library, mac_library, universal_library, windows_library};
 use crate::edits::{Random, edited, program, seeds};
@@ -223,8 +225,9 @@ fn parts_of_a_long_source_are_read_where_they_are() {
         let new = if seed % 3 == 0 { library(30, true) } else { edited(&old, &mut random) };
         let ends = [new.len() / 2, new.len()];
         let halves = [0..old.len() / 2, old.len() / 2..old.len()].map(|part| {
-            let parts = vec![0..0, part];
-            let encoder = Encoder::over(vec![&first, &old], parts, &FAST).unwrap();
+            let nothing = Part { matched: 0..0, ..Part::whole(&first) };
+            let parts = vec![nothing, Part { matched: part, ..Part::whole(&old) }];
+            let encoder = Encoder::over(parts, &FAST).unwrap();
             encoder.encode(&[Target { bytes: &new, piece_ends: &ends }], &|_| ()).remove(0)
         });
         for (piece, (start, end)) in [(0, ends[0]), (ends[0], ends[1])].into_iter().enumerate() {
@@ -240,4 +243,41 @@ fn parts_of_a_long_source_are_read_where_they_are() {
             assert!(smaller * 4 < (end - start) * 3, "{smaller} bytes of {}", end - start);
         }
     }
+}
+
+#[test]
+fn of_a_long_source_only_what_is_around_a_part_is_held() {
+    let mut random = Random(7);
+    // Nothing of it repeats, so what is far from a copy is not missed.
+    let old = random.bytes(3 * AROUND_BYTES, 255);
+    let mut new = old[AROUND_BYTES..AROUND_BYTES + 200_000].to_vec();
+    new[90_000..100_000].copy_from_slice(&random.bytes(10_000, 255));
+    let halves = [0..old.len() / 2, old.len() / 2..old.len()];
+    let [whole, held] = [false, true].map(|is_held| {
+        let deltas = halves.clone().map(|matched| {
+            let mut part = Part { matched: matched.clone(), ..Part::whole(&old) };
+            if is_held {
+                let begin = matched.start.saturating_sub(AROUND_BYTES);
+                let end = old.len().min(matched.end + AROUND_BYTES);
+                part.bytes = &old[begin..end];
+                part.begin = begin as u64;
+                part.matched = matched.start - begin..matched.end - begin;
+            }
+            let encoder = Encoder::over(vec![part], &FAST).unwrap();
+            encoder.encode(&[Target { bytes: &new, piece_ends: &[new.len()] }], &|_| ()).remove(0)
+        });
+        deltas.map(|mut deltas| deltas.remove(0))
+    });
+    assert_eq!(whole, held);
+    let mut out = Vec::new();
+    apply(&held[0].object, &[&old], new.len() as u64, &mut out).unwrap();
+    assert!(out == new);
+}
+
+#[test]
+#[should_panic(expected = "at hand")]
+fn a_part_without_what_is_around_it_is_refused() {
+    let bytes = [0; 100];
+    let part = Part { source_len: 101, ..Part::whole(&bytes) };
+    let _ = Encoder::over(vec![part], &FAST);
 }

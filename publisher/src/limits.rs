@@ -9,6 +9,14 @@ pub const WINDOW_BYTES: u64 = 512 << 20;
 /// New bytes that are held while their deltas are made.
 pub const TARGET_BATCH_BYTES: u64 = 128 << 20;
 
+/// An executable that is longer than a window, and yet held as a whole, so that
+/// its references are foreseen, in bytes.
+pub const WHOLE_EXECUTABLE_BYTES: u64 = 2 << 30;
+
+/// A piece of a long file whose delta from one of its parts is no more than this
+/// share of it is not made from the other parts as well.
+pub const SETTLED_SHARE: usize = 256;
+
 /// Small old files that deltas read together, in bytes.
 pub const SOURCE_PACK_BYTES: u64 = 1 << 20;
 

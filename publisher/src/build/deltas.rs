@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use container::Codec;
-use delta::{Delta, EncodeError, Encoder, Options, Source, Target};
+use delta::{Delta, EncodeError, Encoder, Options, Source, Target, may_be_executable};
+use indicatif::DecimalBytes;
 use manifest::content::ContentId;
 use manifest::release::changes::{Changes, Tally};
 use manifest::release::layout::Shape;
@@ -18,14 +19,15 @@ use manifest::release::manifest::ReleaseManifest;
 use manifest::release::patch::{
     DeltaRow, DeltaSource, OpenedFiles, PatchManifest, PatchSource, patch_layout,
 };
-use rayon::prelude::*;
 use store::repository::{Repository, RepositoryError};
 
-use crate::build::old::{OldError, old_files};
+use crate::build::held::{self, Held};
+use crate::build::old::OldError;
+use crate::build::pieces::{OpenFile, reach, read};
 use crate::build::tree::{SourceError, SourceTree};
 use crate::build::views::{ViewError, Views};
-use crate::build::windows::{Job, Window, windows};
-use crate::limits::{TARGET_BATCH_BYTES, WINDOW_BYTES};
+use crate::build::windows::{Job, windows};
+use crate::limits::{SETTLED_SHARE, TARGET_BATCH_BYTES, WHOLE_EXECUTABLE_BYTES, WINDOW_BYTES};
 use crate::progress::{Progress, Stage};
 
 /// A patch whose deltas are in the repository.
@@ -93,18 +95,26 @@ pub fn put_patch(
         if window.jobs.is_empty() {
             continue;
         }
-        let loaded = load(&window, base.1, repository)?;
-        let bytes: Vec<&[u8]> = loaded.iter().map(Vec::as_slice).collect();
+        let sorting = progress.spinner(format!("sorting {}", DecimalBytes(window.source_bytes)));
+        let loaded = held::sources(&window, base.1, repository)?;
         let encoder = match &window.part {
-            None => Encoder::new(bytes, options)?,
-            Some(part) => {
-                let place = |at: u64| usize::try_from(at).expect("it is within what is in memory");
-                let part = place(part.start)..place(part.end);
-                Encoder::over(bytes, vec![part], options)?
+            None => {
+                Encoder::new(loaded.iter().map(|held| held.bytes.as_slice()).collect(), options)?
             }
+            Some(_) => Encoder::over(loaded.iter().map(Held::part).collect(), options)?,
         };
-        for batch in batches(&window.jobs) {
-            let made = encode(&encoder, batch, &shapes, (source, &views), &stage)?;
+        encoder.sort();
+        drop(sorting);
+        let settled = |shape: usize| {
+            let kept = smallest.get(&shape).map(|(kept, _)| kept.object.len());
+            kept.is_some_and(|len| len <= shapes[shape].len as usize / SETTLED_SHARE)
+        };
+        let jobs = divided(&window.jobs, &shapes, source, &settled)?;
+        let left: u64 = jobs.iter().map(|job| job.bytes).sum();
+        stage.advance(window.jobs.iter().map(|job| job.bytes).sum::<u64>() - left);
+        let mut open = None;
+        for batch in batches(&jobs) {
+            let made = encode(&encoder, batch, &shapes, (source, &views, &mut open), &stage)?;
             if window.part.is_some() {
                 for (shape, delta) in made {
                     match smallest.get(&shape) {
@@ -203,30 +213,44 @@ impl Sources {
     }
 }
 
-/// The bytes of a window's sources.
-fn load(
-    window: &Window,
-    base: &ReleaseManifest,
-    repository: &Repository,
-) -> Result<Vec<Vec<u8>>, OldError> {
-    let rows: Vec<u32> = window.sources.iter().flat_map(|source| &source.rows).copied().collect();
-    let mut files = old_files(base, &rows, repository)?;
-    let mut loaded: Vec<Vec<u8>> = window.sources.par_iter().map(|s| views_of(s, &files)).collect();
-    // What is read as it is stands in one source only.
-    for (source, bytes) in window.sources.iter().zip(&mut loaded) {
-        for row in source.rows.iter().filter(|_| source.views.is_none()) {
-            let file = files.remove(row).expect("every row was asked for, once");
-            if bytes.is_empty() { *bytes = file } else { bytes.extend_from_slice(&file) }
+/// Jobs of which each can be held: a long file is made in several, unless
+/// references in it are foreseen. Those of its shapes that are `settled` are
+/// left out.
+fn divided(
+    jobs: &[Job],
+    shapes: &[Shape],
+    source: &SourceTree,
+    settled: &dyn Fn(usize) -> bool,
+) -> Result<Vec<Job>, SourceError> {
+    let mut divided = Vec::with_capacity(jobs.len());
+    for &job in jobs {
+        if job.bytes <= TARGET_BATCH_BYTES || is_held_whole(job, shapes, source)? {
+            divided.push(job);
+            continue;
         }
+        let mut run = Job { bytes: 0, count: 0, ..job };
+        let numbered = (job.first..).zip(&shapes[job.first..job.first + job.count]);
+        for (shape, bytes) in numbered.map(|(shape, s)| (shape, u64::from(s.len))) {
+            let is_settled = settled(shape);
+            if is_settled || run.bytes + bytes > TARGET_BATCH_BYTES {
+                divided.push(run);
+                run = Job { first: shape + usize::from(is_settled), count: 0, bytes: 0 };
+            }
+            if !is_settled {
+                run.count += 1;
+                run.bytes += bytes;
+            }
+        }
+        divided.push(run);
     }
-    Ok(loaded)
+    divided.retain(|job| job.count > 0);
+    Ok(divided)
 }
 
-/// The views that a source reads, if it reads views.
-fn views_of(source: &PatchSource, files: &BTreeMap<u32, Vec<u8>>) -> Vec<u8> {
-    let rows = source.rows.iter().filter(|_| source.views.is_some());
-    rows.flat_map(|row| container::view(&files[row]).expect("only files with streams are opened"))
-        .collect()
+fn is_held_whole(job: Job, shapes: &[Shape], source: &SourceTree) -> Result<bool, SourceError> {
+    let row = shapes[job.first].parts[0].row;
+    let head = source.open(row)?.next(4)?;
+    Ok(job.bytes <= WHOLE_EXECUTABLE_BYTES && may_be_executable(&head))
 }
 
 /// Jobs whose bytes are held at once.
@@ -244,27 +268,32 @@ fn batches(jobs: &[Job]) -> Vec<&[Job]> {
     batches
 }
 
-/// The deltas of a batch, each with the index of its shape.
+/// The deltas of a batch, each with the index of its shape. Of a file that is
+/// made in several jobs, `open` is what the next of them goes on with.
 fn encode(
     encoder: &Encoder<'_>,
     batch: &[Job],
     shapes: &[Shape],
-    (source, views): (&SourceTree, &Views),
+    (source, views, open): (&SourceTree, &Views, &mut Option<OpenFile>),
     stage: &Stage,
 ) -> Result<Vec<(usize, Delta)>, SourceError> {
     let mut loaded: Vec<(Vec<u8>, Vec<usize>)> = Vec::with_capacity(batch.len());
     for job in batch {
-        let shapes = &shapes[job.first..job.first + job.count];
+        reach(source, &shapes[job.first], open)?;
         let mut bytes = Vec::new();
-        // A cut file stands in each of its shapes, a packed one in one.
-        for part in shapes.iter().flat_map(|shape| &shape.parts).filter(|part| part.offset == 0) {
-            bytes.append(&mut views.made_of(part.row, source.bytes(part.row)?));
+        let mut ends = Vec::with_capacity(job.count);
+        for shape in &shapes[job.first..job.first + job.count] {
+            if shape.parts.iter().all(|part| views.is_closed(part.row)) {
+                bytes.append(&mut read(source, shape, open)?);
+            } else {
+                // A view stands whole in the first of its shapes.
+                for part in shape.parts.iter().filter(|part| part.offset == 0) {
+                    bytes.append(&mut views.made_of(part.row, source.bytes(part.row)?));
+                }
+            }
+            ends.push(ends.last().copied().unwrap_or(0) + shape.len as usize);
         }
-        let ends = shapes.iter().scan(0, |end, shape| {
-            *end += shape.len as usize;
-            Some(*end)
-        });
-        loaded.push((bytes, ends.collect()));
+        loaded.push((bytes, ends));
     }
     let targets: Vec<Target<'_>> =
         loaded.iter().map(|(bytes, piece_ends)| Target { bytes, piece_ends }).collect();

@@ -5,6 +5,7 @@
 //! Until they are, a repository is none the worse for what was put into it.
 
 pub mod deltas;
+mod held;
 pub mod lists;
 pub mod manifests;
 pub mod old;

@@ -1,6 +1,7 @@
 //! The bytes of an earlier release, made again from its pieces.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use manifest::content::ContentId;
 use manifest::release::manifest::ReleaseManifest;
@@ -46,10 +47,7 @@ pub fn old_files(
         if !piece.shape.parts.iter().any(|part| wanted.contains(&part.row)) {
             continue;
         }
-        let bytes = repository.object(piece.id)?.ok_or_else(|| OldError::Missing {
-            piece: piece.id,
-            version: release.about().version.to_string(),
-        })?;
+        let bytes = object(release, piece.id, repository)?;
         let mut rest = bytes.as_slice();
         for part in &piece.shape.parts {
             let (run, after) = rest.split_at(part.len as usize);
@@ -61,4 +59,45 @@ pub fn old_files(
         }
     }
     Ok(files)
+}
+
+/// The bytes in `range` of the file in `row`, as far as it has any there.
+///
+/// # Errors
+/// [`OldError`].
+pub fn old_range(
+    release: &ReleaseManifest,
+    row: u32,
+    range: Range<u64>,
+    repository: &Repository,
+) -> Result<Vec<u8>, OldError> {
+    let len = usize::try_from(range.end - range.start).expect("what is encoded fits in memory");
+    let mut bytes = Vec::with_capacity(len);
+    for piece in release.pieces() {
+        let mut at = 0;
+        for part in &piece.shape.parts {
+            let (begin, place) = (part.offset, at);
+            let end = begin + u64::from(part.len);
+            at += part.len as usize;
+            if part.row != row || end <= range.start || begin >= range.end {
+                continue;
+            }
+            let object = object(release, piece.id, repository)?;
+            let within = |offset: u64| place + (offset - begin) as usize;
+            let (from, to) = (range.start.max(begin), range.end.min(end));
+            bytes.extend_from_slice(&object[within(from)..within(to)]);
+        }
+    }
+    Ok(bytes)
+}
+
+/// A piece of `release`.
+fn object(
+    release: &ReleaseManifest,
+    piece: ContentId,
+    repository: &Repository,
+) -> Result<Vec<u8>, OldError> {
+    repository
+        .object(piece)?
+        .ok_or_else(|| OldError::Missing { piece, version: release.about().version.to_string() })
 }

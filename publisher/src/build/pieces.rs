@@ -73,12 +73,15 @@ pub fn put_pieces(
     Ok(put)
 }
 
+/// A file that is being read piece by piece, and its row.
+pub(super) type OpenFile = (u32, SourceFile);
+
 /// The bytes of one piece. A file that is cut stays `open` between its
 /// pieces, so that the last of them shows whether the whole still holds.
-fn read(
+pub(super) fn read(
     source: &SourceTree,
     shape: &Shape,
-    open: &mut Option<(u32, SourceFile)>,
+    open: &mut Option<OpenFile>,
 ) -> Result<Vec<u8>, SourceError> {
     let mut bytes = Vec::with_capacity(shape.len as usize);
     for part in &shape.parts {
@@ -90,4 +93,24 @@ fn read(
         *open = Some((part.row, file));
     }
     Ok(bytes)
+}
+
+/// Goes on in the file that `shape` is cut from to where it begins, if that is
+/// not its start.
+pub(super) fn reach(
+    source: &SourceTree,
+    shape: &Shape,
+    open: &mut Option<OpenFile>,
+) -> Result<(), SourceError> {
+    let part = shape.parts[0];
+    if part.offset > 0 {
+        let before = open.take().filter(|(row, file)| *row == part.row && file.at() <= part.offset);
+        let mut file = match before {
+            Some((_, file)) => file,
+            None => source.open(part.row)?,
+        };
+        file.pass(part.offset - file.at())?;
+        *open = Some((part.row, file));
+    }
+    Ok(())
 }

@@ -96,6 +96,7 @@ impl SourceTree {
             Ok(file) => Ok(SourceFile {
                 file: file.into(),
                 path,
+                at: 0,
                 left: size,
                 content,
                 hasher: blake3::Hasher::new(),
@@ -112,7 +113,7 @@ impl SourceTree {
         let mut file = self.open(row)?;
         let mut summing = Summing::default();
         while file.left > 0 {
-            let len = file.left.min(64 << 10);
+            let len = file.left.min(PASSED_BYTES);
             summing.update(&file.next(usize::try_from(len).expect("it is a small number"))?);
         }
         Ok(summing.finish())
@@ -130,17 +131,41 @@ impl SourceTree {
     }
 }
 
+/// Bytes that are read at once where nobody keeps them.
+const PASSED_BYTES: u64 = 64 << 10;
+
 /// A file that is being read from start to end.
 #[derive(Debug)]
 pub struct SourceFile {
     file: File,
     path: PathBuf,
+    at: u64,
     left: u64,
     content: ContentId,
     hasher: blake3::Hasher,
 }
 
 impl SourceFile {
+    /// How many bytes were read.
+    #[must_use]
+    pub const fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Reads over the next `len` bytes.
+    ///
+    /// # Errors
+    /// As [`SourceFile::next`].
+    pub fn pass(&mut self, len: u64) -> Result<(), SourceError> {
+        let mut left = len;
+        while left > 0 {
+            let run = left.min(PASSED_BYTES);
+            self.next(usize::try_from(run).expect("it is a small number"))?;
+            left -= run;
+        }
+        Ok(())
+    }
+
     /// The next `len` bytes; with the last of them, the whole is checked.
     ///
     /// # Errors
@@ -155,6 +180,7 @@ impl SourceFile {
             });
         }
         self.hasher.update(&bytes);
+        self.at += len as u64;
         self.left = self.left.saturating_sub(len as u64);
         if self.left == 0 && ContentId::from(self.hasher.finalize()) != self.content {
             return Err(SourceError::Changed { path: self.path.clone() });

@@ -152,6 +152,12 @@ impl Views {
         container::recipe::encode(&recipes)
     }
 
+    /// Whether the file in `row` is cut into pieces as it is.
+    #[must_use]
+    pub fn is_closed(&self, row: u32) -> bool {
+        !self.new.contains_key(&row)
+    }
+
     /// What is cut into pieces of the file in `row`, whose bytes are `file`.
     #[must_use]
     pub fn made_of(&self, row: u32, file: Vec<u8>) -> Vec<u8> {
