@@ -65,7 +65,12 @@ impl Driver {
             }
             Command::Line(reading, pacing) => {
                 if let Some(reading) = reading {
+                    let before = self.courtesy.yields();
                     self.courtesy.observe(reading);
+                    if self.courtesy.yields() != before {
+                        let others = self.courtesy.others();
+                        tracing::debug!(yields = !before, ?others, "others use the line");
+                    }
                     self.allow();
                 }
                 let _ = pacing.send(self.pacing());
