@@ -193,6 +193,9 @@ pub struct Pacing {
     pub pace: Passed,
     /// Whether somebody else uses the line, and we make way.
     pub yields: bool,
+    /// Whether less may move than is allowed, because somebody uses the line or
+    /// has used it a moment ago.
+    pub held_back: bool,
     /// Bytes a second that somebody else moves, as far as is known.
     pub others: Passed,
 }

@@ -19,31 +19,53 @@ use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, Substr
 use crate::address::{is_loopback, is_quic, relay};
 use crate::courtesy::Passed;
 
-/// Bytes on the line for each of ours: headers.
-const HEADERS: f64 = 1.08;
-/// Bytes on the line for each of ours in the other direction: acknowledgements.
-const ACKNOWLEDGEMENTS: f64 = 0.05;
+/// What a packet carries of ours, and what it has beside it: Ethernet, IP, UDP
+/// and QUIC.
+const PACKET: u64 = 1_200;
+const HEADERS: u64 = 90;
+/// What is sent back for a packet: half an acknowledgement.
+const ACKNOWLEDGEMENT: u64 = 45;
 
 /// Bytes each way until both sides of a connection know whether to let each
 /// other in, roughly. Most such connections are gone before anybody counts.
-const HANDSHAKE: u64 = 8_000;
+const HANDSHAKE: usize = 8_000;
 
 /// What has passed since the start.
 #[derive(Debug, Default)]
 pub struct Odometer {
-    received: AtomicU64,
-    sent: AtomicU64,
+    received: Lane,
+    sent: Lane,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Lane {
+    bytes: AtomicU64,
+    packets: AtomicU64,
+}
+
+impl Lane {
+    /// So many bytes passed; whether they begin a packet.
+    fn add(&self, bytes: usize, begin: bool) {
+        let bytes = bytes as u64;
+        let packets = if begin { bytes.div_ceil(PACKET) } else { bytes / PACKET };
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.packets.fetch_add(packets, Ordering::Relaxed);
+    }
+
+    fn passed(&self) -> (u64, u64) {
+        (self.bytes.load(Ordering::Relaxed), self.packets.load(Ordering::Relaxed))
+    }
 }
 
 impl Odometer {
     /// What has passed so far, as it was on the line; headers are a guess.
     #[must_use]
     pub fn passed(&self) -> Passed {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        let (received, sent) = (read(&self.received), read(&self.sent));
+        let ((received, came), (sent, went)) = (self.received.passed(), self.sent.passed());
         Passed {
-            received: (received * HEADERS + sent * ACKNOWLEDGEMENTS) as u64,
-            sent: (sent * HEADERS + received * ACKNOWLEDGEMENTS) as u64,
+            received: received + came * HEADERS + went * ACKNOWLEDGEMENT,
+            sent: sent + went * HEADERS + came * ACKNOWLEDGEMENT,
         }
     }
 
@@ -52,8 +74,8 @@ impl Odometer {
         if is_loopback(remote) || relay(remote).is_some() {
             return;
         }
-        self.received.fetch_add(HANDSHAKE, Ordering::Relaxed);
-        self.sent.fetch_add(HANDSHAKE, Ordering::Relaxed);
+        self.received.add(HANDSHAKE, true);
+        self.sent.add(HANDSHAKE, true);
     }
 
     /// Counts what passes over a connection to `remote` from now on, if that is
@@ -63,7 +85,7 @@ impl Odometer {
         if is_loopback(remote) || !is_quic(remote) {
             return connection;
         }
-        StreamMuxerBox::new(Counted { inner: connection, odometer: Arc::clone(self) })
+        StreamMuxerBox::new(Counted::new(connection, Arc::clone(self)))
     }
 }
 
@@ -71,11 +93,21 @@ impl Odometer {
 struct Counted<T> {
     inner: T,
     odometer: Arc<Odometer>,
+    /// Whether what is read and written next is in a packet of its own: it was
+    /// waited for, or what went before was sent.
+    waited: bool,
+    flushed: bool,
+}
+
+impl<T> Counted<T> {
+    const fn new(inner: T, odometer: Arc<Odometer>) -> Self {
+        Self { inner, odometer, waited: true, flushed: true }
+    }
 }
 
 impl Counted<StreamMuxerBox> {
     fn stream(&self, inner: SubstreamBox) -> Counted<SubstreamBox> {
-        Counted { inner, odometer: Arc::clone(&self.odometer) }
+        Counted::new(inner, Arc::clone(&self.odometer))
     }
 }
 
@@ -115,8 +147,13 @@ impl AsyncRead for Counted<SubstreamBox> {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        if let Poll::Ready(Ok(bytes)) = &read {
-            self.odometer.received.fetch_add(*bytes as u64, Ordering::Relaxed);
+        match &read {
+            Poll::Ready(Ok(bytes)) => {
+                let waited = std::mem::take(&mut self.waited);
+                self.odometer.received.add(*bytes, waited);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.waited = true,
         }
         read
     }
@@ -130,12 +167,14 @@ impl AsyncWrite for Counted<SubstreamBox> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, buffer);
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.odometer.sent.fetch_add(*bytes as u64, Ordering::Relaxed);
+            let flushed = std::mem::take(&mut self.flushed);
+            self.odometer.sent.add(*bytes, flushed);
         }
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flushed = true;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
@@ -158,6 +197,19 @@ mod tests {
         assert_eq!(odometer.passed(), Passed::default());
         odometer.handshake(&"/ip4/192.0.2.1/tcp/9".parse().unwrap());
         let Passed { received, sent } = odometer.passed();
-        assert!(received > HANDSHAKE && received == sent && sent < HANDSHAKE * 5 / 4);
+        let least = HANDSHAKE as u64;
+        assert!(received > least && received == sent && sent < least * 5 / 4);
+    }
+
+    #[test]
+    fn small_messages_are_mostly_headers_and_large_ones_hardly() {
+        let (small, large) = (Odometer::default(), Odometer::default());
+        (0..100).for_each(|_| small.sent.add(20, true));
+        assert_eq!(small.passed(), Passed { received: 4_500, sent: 11_000 });
+        (0..100).for_each(|block| large.received.add(32_768, block == 0));
+        let Passed { received, sent } = large.passed();
+        let least = 100 * 32_768;
+        assert!(received > least * 107 / 100 && received < least * 109 / 100, "{received}");
+        assert!(sent > least * 3 / 100 && sent < least * 4 / 100, "{sent}");
     }
 }

@@ -101,7 +101,7 @@ impl Manners {
             let from_mirrors = self.throttle.received();
             let moves = pace > QUIET || from_mirrors != self.from_mirrors;
             self.from_mirrors = from_mirrors;
-            tokio::time::sleep(if moves || pacing.yields { GLANCE } else { REST }).await;
+            tokio::time::sleep(if moves || pacing.held_back { GLANCE } else { REST }).await;
         }
     }
 

@@ -136,7 +136,7 @@ impl Swarming {
     /// What moves, and what may.
     pub async fn pace(&self) -> PaceView {
         let pacing = self.handle.pacing().await.unwrap_or_default();
-        let Pacing { allowance: Allowance { all, far }, pace, yields, others } = pacing;
+        let Pacing { allowance: Allowance { all, far }, pace, yields, others, .. } = pacing;
         let leave = self.permit.leave();
         PaceView {
             received: pace.received,

@@ -4,7 +4,7 @@ use libp2p::gossipsub::{MessageAcceptance, PublishError};
 use tokio::sync::oneshot;
 
 use crate::address::relay;
-use crate::allowance::Allowance;
+use crate::allowance::{Allowance, Rates};
 use crate::ask::{Question, Topic};
 use crate::courtesy::Passed;
 use crate::driver::behaviour::announcements;
@@ -152,6 +152,7 @@ impl Driver {
             allowance: self.allowance(),
             pace: Passed { received, sent },
             yields: self.courtesy.yields(),
+            held_back: self.courtesy.rates() != Rates::default(),
             others: self.courtesy.others(),
         }
     }

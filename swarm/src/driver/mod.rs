@@ -69,6 +69,9 @@ use crate::transport;
 const COMMANDS: usize = 64;
 /// How often credentials, bans and the day are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(20);
+/// Addresses to listen on become known one after another; each announcement is
+/// heard by everybody on the local network, and answered by some.
+const ALL_KNOWN: Duration = Duration::from_millis(250);
 /// A connection that carries nothing at all any more is closed after so long;
 /// `pieces/1` keeps those of admitted peers.
 const IDLE: Duration = Duration::from_secs(60);
@@ -156,6 +159,8 @@ struct Driver {
     /// What each peer does that costs us.
     tally: Tally,
     lan: Option<DnsSd>,
+    /// When to tell the local network where we listen.
+    announce_at: Option<Instant>,
     found: mpsc::Receiver<Vec<String>>,
     /// What others hand us so that we find back.
     guided: mpsc::Receiver<Bundle>,
@@ -255,6 +260,7 @@ impl Driver {
             reaching: Reaching::new(now, &options, board),
             tally: Tally::new(now, TALLY_WINDOW),
             lan: None,
+            announce_at: None,
             found,
             guided,
             listening: Vec::new(),
@@ -327,6 +333,9 @@ impl Driver {
             self.housekeeping = now + HOUSEKEEPING;
             self.keep_to_credentials(now);
         }
+        if self.announce_at.take_if(|at| now >= *at).is_some() {
+            self.announce_on_lan();
+        }
         let mut done = false;
         for _ in 0..OUTPUTS_AT_ONCE {
             let Some(output) = self.exchange.poll(now) else {
@@ -344,7 +353,8 @@ impl Driver {
         if !done {
             return Some(now);
         }
-        let deadlines = [self.exchange.next_deadline(now), self.book.next_deadline(), asks, reach];
+        let book = self.book.next_deadline();
+        let deadlines = [self.exchange.next_deadline(now), book, asks, reach, self.announce_at];
         deadlines.into_iter().flatten().chain([self.housekeeping]).min()
     }
 

@@ -18,7 +18,7 @@ use crate::crowd::Why;
 use crate::driver::behaviour::BehaviourEvent;
 use crate::driver::door::Displaced;
 use crate::driver::lane::LaneError;
-use crate::driver::{Driver, LinkInfo, Peer, now, pieces};
+use crate::driver::{ALL_KNOWN, Driver, LinkInfo, Peer, now, pieces};
 use crate::event::{AnnouncementId, Event, Reply};
 use crate::exchange::Input;
 use crate::gate::AdmissionError;
@@ -149,7 +149,7 @@ impl Driver {
                 tracing::info!(%address, "listening");
                 self.listening.push(address);
                 self.reach_listens();
-                self.announce_on_lan();
+                self.announce_at.get_or_insert(now() + ALL_KNOWN);
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.listening.retain(|other| *other != address);
