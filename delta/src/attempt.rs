@@ -59,6 +59,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) masked: &'a [u8],
     /// How many places are looked at for one that repeats itself.
     pub(crate) depth: usize,
+    /// Whether more than one way is tried where the first brings little.
+    pub(crate) thorough: bool,
 }
 
 impl Attempt<'_> {
@@ -76,12 +78,15 @@ impl Attempt<'_> {
             smallest.object.len()
         };
         let [first, second] = HABITS.map(|habit| move || self.by_habit(target_mark, habit));
-        let (first, second) = rayon::join(first, second);
-        offer(first);
-        let len = offer(second);
+        let mut len = offer(first());
+        // Of what is packed already another habit finds as little.
+        let is_packed = len > self.piece.len() / 16 * 15 && len > WORTH_TRYING;
+        if !is_packed && self.thorough {
+            len = offer(second());
+        }
         let is_hard = len > self.piece.len() / 2;
         let is_cheap_to_try = len > WORTH_TRYING && self.index.text().len() <= SMALL_TEXT;
-        if is_hard || is_cheap_to_try {
+        if self.thorough && (is_hard || is_cheap_to_try) {
             for segments in self.last_resorts() {
                 offer(self.offered(target_mark, segments));
             }

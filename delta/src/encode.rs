@@ -208,8 +208,10 @@ impl<'a> Encoder<'a> {
             let rung = level.checked_sub(1).map(|below| &ladder.rungs[below]);
             // What new pieces bring has no zones, and a match in them is taken
             // for being longer by a byte: old bytes alone may be the better source.
-            let (alone, both) =
-                rayon::join(|| self.piece(piece, None), || rung.map(|_| self.piece(piece, rung)));
+            // What these hardly shorten is tried with new ones in one way only.
+            let alone = self.piece(piece, None, true);
+            let is_hard = alone.object.len() > piece.place.len() / 2;
+            let both = rung.map(|_| self.piece(piece, rung, !is_hard));
             let smaller = both.filter(|both| both.object.len() < alone.object.len());
             let delta = smaller.unwrap_or(alone);
             progress(piece.place.len() as u64);
@@ -219,7 +221,9 @@ impl<'a> Encoder<'a> {
         cut.iter().map(|pieces| encoded.by_ref().take(pieces.len()).collect()).collect()
     }
 
-    fn piece(&self, piece: &Piece<'_>, rung: Option<&Rung<'_>>) -> Delta {
+    /// The smallest delta of a piece that is found; in one way only unless the
+    /// search shall be `thorough`.
+    fn piece(&self, piece: &Piece<'_>, rung: Option<&Rung<'_>>, thorough: bool) -> Delta {
         let Piece { new, place } = piece;
         let attempt = Attempt {
             index: rung.map_or(&self.index, |rung| &rung.index),
@@ -231,6 +235,7 @@ impl<'a> Encoder<'a> {
             piece: &new.bytes[place.clone()],
             masked: &new.masked[place.clone()],
             depth: self.depth,
+            thorough,
         };
         attempt.smallest()
     }
