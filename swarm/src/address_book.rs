@@ -30,7 +30,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MOVED_PAUSE: Duration = Duration::from_secs(3);
 /// Two that hear of each other do so at the same time, and one dial is enough:
 /// the one whose turn it is not waits so long.
-pub const GIVE_WAY: Duration = Duration::from_millis(750);
+const GIVE_WAY: Duration = Duration::from_millis(750);
 /// The longest pause for addresses that the program gave, and for others.
 const LONGEST_PAUSE_GIVEN: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -213,6 +213,15 @@ impl AddressBook {
         self.places.insert(self.next, place);
         peer.map(|peer| self.by_peer.insert(peer, self.next));
         self.next += 1;
+    }
+
+    /// Takes note of somebody on the local network who is met at `addresses`, and
+    /// hears of us, who are met at `own`: of the two the one with the smaller
+    /// address goes first.
+    pub fn hear(&mut self, now: Instant, own: &[Multiaddr], addresses: &[Multiaddr]) {
+        let own = own.iter().filter(|address| !is_loopback(address)).min();
+        let theirs = own > addresses.iter().min();
+        self.learn(if theirs { now + GIVE_WAY } else { now }, None, addresses, Source::Lan);
     }
 
     /// Takes note of a member's own signed word on its addresses, and keeps it

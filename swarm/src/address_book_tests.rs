@@ -229,3 +229,16 @@ fn nobody_is_dialled_where_a_connected_member_is() {
     let dial = book.poll(now).expect("whoever is there now");
     assert_eq!((dial.peer, dial.addresses), (None, at(2)));
 }
+
+#[test]
+fn of_two_that_announce_themselves_one_goes_first() {
+    let now = epoch();
+    let (mut first, mut second) = (book(), book());
+    first.hear(now, &at(1), &at(2));
+    second.hear(now, &at(2), &at(1));
+    assert_eq!(first.poll(now).unwrap().addresses, at(2));
+    assert_eq!((second.poll(now), second.next_deadline()), (None, Some(now + GIVE_WAY)));
+    let mut deaf = book();
+    deaf.hear(now, &[], &at(1));
+    assert!(deaf.poll(now).is_some(), "nobody hears of who listens nowhere");
+}

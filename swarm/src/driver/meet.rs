@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use manifest::admission::credential::Role;
 
 use crate::address::{are_near, is_local, is_loopback, relay, without_peer};
-use crate::address_book::{Dial, GIVE_WAY, Source};
+use crate::address_book::{Dial, Source};
 use crate::ask::{Question, Topic};
 use crate::dns_sd::Ports;
 use crate::driver::{Driver, Peer, chance, network, now, unix_now};
@@ -79,11 +79,7 @@ impl Driver {
     pub(crate) fn on_found(&mut self, addresses: &[String]) {
         let addresses: Vec<Multiaddr> =
             addresses.iter().filter_map(|address| address.parse().ok()).collect();
-        // It hears of us too, and compares the same two addresses.
-        let own = self.listening.iter().filter(|address| !is_loopback(address)).min();
-        let theirs = own > addresses.iter().min();
-        let when = if theirs { now() + GIVE_WAY } else { now() };
-        self.book.learn(when, None, &addresses, Source::Lan);
+        self.book.hear(now(), &self.listening, &addresses);
     }
 
     /// Dials, after names have become addresses.
