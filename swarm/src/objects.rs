@@ -286,18 +286,22 @@ impl Objects {
             || self.announced.values().any(|o| o.open.as_deref().is_some_and(unasked))
     }
 
-    /// How many blocks nobody is asked for; those of objects that wait to be
-    /// announced are not counted, nor known.
+    /// How many blocks of announced objects nobody is asked for; not counted
+    /// beyond `enough`.
     #[must_use]
-    pub fn unasked(&self) -> usize {
-        let missing = |object: &Object| {
-            let blocks = object.size.blocks() as usize;
-            let had = object.open.as_deref().map_or(0, |open| {
-                open.assembly.held().count() as usize + open.flying.count() as usize
-            });
-            blocks.saturating_sub(had)
-        };
-        self.announced.values().map(missing).sum()
+    pub fn unasked(&self, enough: usize) -> usize {
+        let mut all = 0;
+        for object in self.announced.values() {
+            let had = object
+                .open
+                .as_deref()
+                .map_or(0, |open| open.assembly.held().count().saturating_add(open.flying.count()));
+            all += object.size.blocks().saturating_sub(had) as usize;
+            if all >= enough {
+                break;
+            }
+        }
+        all
     }
 
     /// Whether some object waits to be announced.

@@ -31,7 +31,7 @@ impl Transfer {
         if is_limited {
             room = room.min(1);
         }
-        room = room.min(self.share());
+        room = room.min(self.share(room));
         if room == 0 {
             return;
         }
@@ -50,14 +50,16 @@ impl Transfer {
         }
     }
 
-    /// How much of what is left one of those that hold something is asked for:
-    /// what only a few are asked for comes late, while others could help.
-    fn share(&self) -> usize {
+    /// How much of what is left one of those that hold something is asked for,
+    /// where there is `room` for so much: what only a few are asked for comes
+    /// late, while others could help.
+    fn share(&self, room: usize) -> usize {
         if self.objects.any_queued() {
-            return usize::MAX;
+            return room;
         }
-        let holders = self.links.values().filter(|link| !link.holds.is_empty()).count();
-        self.objects.unasked().div_ceil(holders.max(1)).max(LEAST_SHARE)
+        let holders = self.links.values().filter(|link| !link.holds.is_empty()).count().max(1);
+        let left = self.objects.unasked(room.saturating_mul(holders));
+        left.div_ceil(holders).max(LEAST_SHARE)
     }
 
     fn pick_more(
