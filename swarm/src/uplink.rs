@@ -1,9 +1,10 @@
 //! How much may be on its way to all peers together.
 //!
 //! What is handed to several connections at once shares the line, and all of
-//! it arrives late; nobody can pass on what is half there. So blocks go out
-//! nearly one after another: no more is on its way than the line carries in a
-//! moment, which shows in what peers have taken.
+//! it arrives late; nobody can pass on what is half there. Who begins to spread
+//! something lets blocks go out nearly one after another: no more is on its way
+//! than the line carries in a moment, which shows in what peers have taken.
+//! Later on peers' own lines are full, and what they take says nothing of ours.
 
 use std::time::{Duration, Instant};
 

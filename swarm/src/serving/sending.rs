@@ -29,7 +29,7 @@ impl Serving {
         if !self.upload.has_any_room(now) {
             return;
         }
-        if self.manner == Manner::Origin && self.begins(now) {
+        if self.begins(now) {
             self.send_first(now, content);
             return;
         }
@@ -66,9 +66,12 @@ impl Serving {
         }
     }
 
-    /// Whether a small update has just begun, and somebody who asks for blocks
-    /// has got none.
+    /// Origin: whether a small update has just begun, and somebody who asks for
+    /// blocks has got none.
     pub(super) fn begins(&self, now: Instant) -> bool {
+        if self.manner == Manner::Peer {
+            return false;
+        }
         let fresh = |upload: &Upload| now.saturating_duration_since(upload.began) < BEGINNING;
         let asking = self.slots.iter().chain(&self.waiting).filter_map(|link| self.links.get(link));
         let mut new = asking.filter(|upload| fresh(upload) && upload.sent == 0);
