@@ -37,6 +37,7 @@ use crate::mirror::{Mirror, MirrorError};
 use crate::network::Network;
 use crate::network::fetch::cause;
 use crate::network::shelf::Shelf;
+use crate::rest::{self, Rest};
 use crate::swarming::{self, News, Swarming};
 use crate::update::decision::Subject;
 use crate::update::driver::{Driver, decide, show_installed};
@@ -106,6 +107,7 @@ pub struct Daemon {
     verifying: JoinSet<Inspection>,
     checks: u64,
     once: bool,
+    rest: Rest,
     _lock: HomeLock,
 }
 
@@ -206,6 +208,7 @@ impl Daemon {
             verifying,
             checks,
             once,
+            rest: Rest::after_start(Instant::now()),
             _lock: lock,
         })
     }
@@ -227,7 +230,8 @@ impl Daemon {
             if self.once && self.has_done_its_work(begun) {
                 break "asked to run once";
             }
-            let deadline = self.machine.next_deadline();
+            let deadline =
+                self.machine.next_deadline().into_iter().chain(self.rest.deadline()).min();
             let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             tokio::select! {
                 reason = &mut stop => break reason,
@@ -244,7 +248,12 @@ impl Daemon {
                         self.verified(inspection).await;
                     }
                 }
-                () = tokio::time::sleep_until(deadline.into()) => self.input(Input::Tick).await,
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    if self.rest.is_due(Instant::now()) {
+                        tokio::task::spawn_blocking(rest::give_back);
+                    }
+                    self.input(Input::Tick).await;
+                }
             }
         };
         let event = Event::Stopped { reason: reason.into() };
@@ -288,6 +297,7 @@ impl Daemon {
         }
         if before != after {
             tracing::info!(from = before, to = after, "the update went on");
+            self.rest.work(Instant::now(), after == "idle");
         }
         if after == "idle" {
             self.network.shelf.rest();

@@ -31,6 +31,7 @@ pub mod network;
 pub mod offline;
 pub mod probe;
 mod render;
+pub mod rest;
 pub mod sockets;
 pub mod swarming;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The house stands as ARCHITECTURE.md draws it: imports point down only.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
@@ -100,6 +102,32 @@ fn the_lowest_rooms_are_pure() {
             for name in imports(package) {
                 assert!(!IMPURE.contains(&name), "{} imports {name}", package.name);
             }
+        }
+    }
+}
+
+#[test]
+fn only_one_file_steps_outside_what_the_compiler_proves() {
+    let workspace = workspace();
+    let mut files = Vec::new();
+    for package in &workspace.packages {
+        let room = package.manifest_path.parent().expect("in a directory");
+        sources(room.join("src").as_std_path(), &mut files);
+    }
+    assert!(files.len() > 100, "only {} files were found", files.len());
+    // Elsewhere the workspace's lints refuse it.
+    files.retain(|file| fs::read_to_string(file).expect("it is text").contains("unsafe_code"));
+    assert_eq!(files, [workspace.workspace_root.as_std_path().join("agent/src/rest.rs")]);
+}
+
+/// The source files in a directory and those in it.
+fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("it can be read") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() {
+            sources(&path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
         }
     }
 }
