@@ -137,6 +137,7 @@ pub fn roll_back(home: &Home, config: &Config, now: UnixTime) -> Result<Status, 
             Output::Prune { keep } => applier.prune(&keep, &machine.remembered())?,
             // Everything else belongs to an update, and none was begun.
             Output::Refresh
+            | Output::Look
             | Output::Plan { .. }
             | Output::Fetch
             | Output::Stage

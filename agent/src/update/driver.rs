@@ -1,6 +1,7 @@
 //! Does what the machine says, and hands it what came of it.
 //!
-//! One long job at a time; what must be durable before it is done before it.
+//! One long job at a time, and a look for something newer beside it; what must
+//! be durable before it is done before it.
 //! Every decision is the machine's.
 
 use std::sync::Arc;
@@ -110,6 +111,16 @@ impl Driver {
                 let kept = machine.remembered();
                 self.jobs.spawn(refresh(network, kept));
             }
+            Output::Look => {
+                let kept = machine.remembered();
+                self.jobs.spawn(async move {
+                    let found = refresh(network, kept).await;
+                    match found.input {
+                        Input::Failed { .. } => Input::Unchanged.into(),
+                        _ => found,
+                    }
+                });
+            }
             Output::Plan { release, base } => {
                 if !std::mem::take(&mut self.metered) {
                     network.meter.reset();
@@ -154,7 +165,8 @@ impl Driver {
                 self.jobs.spawn(probe_release(network, slot));
             }
             Output::Discard => {
-                self.prepared = None;
+                // Dropping the jobs ends them.
+                (self.jobs, self.prepared) = (JoinSet::new(), None);
                 let gone = network.shelf.need([])?;
                 network.peers.withdraw(gone).await;
             }

@@ -5,8 +5,8 @@
 //!            ▲  ▲ ▲ ▲                           │  │
 //!            │  │ │ └──── nothing to do, failed ┘  │ a release to install
 //!            │  │ │                                ▼
-//!            │  │ └───── failed ◀─────────────── planning ◀── damage found, restart
-//!            │  │         ▲  ▲                     │ planned
+//!            │  │ └───── failed ◀─────────────── planning ◀── damage found, restart,
+//!            │  │         ▲  ▲                     │ planned    another is wanted
 //!            │  │         │  └──────────────── transferring
 //!            │  │         │                        │ every object is here
 //!            │  │         └─────────────────────  staging
@@ -24,6 +24,8 @@
 //! must survive a restart is kept before it is acted upon, and that the entry
 //! of a switch is handed out with the switch. Knows no clock, disk or network:
 //! a driver does what the outputs say and hands in what came of it.
+
+mod turning;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -53,6 +55,10 @@ pub struct Machine {
     outputs: VecDeque<Output>,
     /// Something new was heard of while an update was under way.
     look_again: bool,
+    /// When something newer is looked for beside a release that is planned or
+    /// fetched, and whether that is being done.
+    look_at: Option<Instant>,
+    looking: bool,
     /// How often the phase under way was taken up again after a restart.
     resumes: u32,
 }
@@ -106,8 +112,10 @@ impl Machine {
     ) -> Self {
         let attempt = kept.attempt.take();
         let state = State::Idle { until: now };
+        let (outputs, look_again, looking) = Default::default();
+        let (look_at, resumes) = (None, 0);
         let mut machine =
-            Self { state, kept, schedule, outputs: VecDeque::new(), look_again: false, resumes: 0 };
+            Self { state, kept, schedule, outputs, look_again, look_at, looking, resumes };
         if let Some(attempt) = attempt {
             machine.resume(attempt, current, now, wall);
         }
@@ -140,7 +148,7 @@ impl Machine {
                 self.state = State::Planning(errand);
                 self.give_up(reason, now, wall);
             }
-            Phase::Preparing => self.plan(errand),
+            Phase::Preparing => self.plan(errand, now),
             Phase::Switching { slot } if current == Some(&slot) => self.probe(errand, slot),
             Phase::Switching { slot } => self.switch(errand, slot, 0),
             Phase::Probing { slot } if resumes > PROBE_RESUMES => {
@@ -172,7 +180,7 @@ impl Machine {
                 self.state = State::Idle { until: now + self.schedule.after_failure() };
                 self.keep();
             }
-            (State::Idle { until }, Input::Damaged) => self.repair(until),
+            (State::Idle { until }, Input::Damaged) => self.repair(until, now),
 
             (State::Planning(errand), Input::Planned { wire_bytes }) => {
                 self.record(Event::Began {
@@ -268,8 +276,26 @@ impl Machine {
                 self.roll_back(errand, leaving);
             }
 
+            (state @ (State::Planning(_) | State::Transferring(_)), Input::Decided(decision)) => {
+                self.decided_meanwhile(state, decision, now, wall)
+            }
+            (state @ (State::Planning(_) | State::Transferring(_)), Input::Check) => {
+                self.state = state;
+                self.look_beside(now);
+            }
+            (state @ (State::Planning(_) | State::Transferring(_)), Input::Tick) => {
+                self.state = state;
+                if self.look_at.is_some_and(|at| now >= at) {
+                    self.look_beside(now);
+                }
+            }
+            (state, Input::Unchanged) => {
+                self.looking = false;
+                self.state = state;
+            }
+
             (state, Input::Check | Input::Decided(_)) => {
-                // What is under way is finished first.
+                // What is on the disk already is finished first.
                 self.look_again |= !matches!(state, State::Refreshing);
                 self.state = state;
             }
@@ -288,10 +314,11 @@ impl Machine {
     pub const fn next_deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Idle { until } => Some(*until),
+            State::Planning(_) | State::Transferring(_) => self.look_at,
             State::Switching { again, .. }
             | State::Probing { again, .. }
             | State::RollingBack { again, .. } => *again,
-            _ => None,
+            State::Refreshing | State::Staging(_) => None,
         }
     }
 
@@ -401,7 +428,7 @@ impl Machine {
             Decision::Install(offer) => {
                 self.kept.traffic = Traffic::default();
                 self.resumes = 0;
-                self.plan(offer.errand(Purpose::Offered));
+                self.plan(offer.errand(Purpose::Offered), now);
             }
             Decision::Withheld { release, reason } => {
                 let told = Some((release.manifest, reason.clone()));
@@ -424,14 +451,16 @@ impl Machine {
         self.keep();
     }
 
-    fn plan(&mut self, errand: Errand) {
+    fn plan(&mut self, errand: Errand, now: Instant) {
+        self.look_at = Some(now + self.schedule.meanwhile());
+        self.looking = false;
         let (release, base) = (errand.release.clone(), self.kept.installed.clone());
         self.state = State::Planning(errand);
         self.keep();
         self.outputs.push_back(Output::Plan { release, base });
     }
 
-    fn repair(&mut self, until: Instant) {
+    fn repair(&mut self, until: Instant, now: Instant) {
         let Some(installed) = &self.kept.installed else {
             self.state = State::Idle { until };
             return;
@@ -446,7 +475,7 @@ impl Machine {
         };
         self.kept.traffic = Traffic::default();
         self.resumes = 0;
-        self.plan(errand);
+        self.plan(errand, now);
     }
 
     fn give_up(&mut self, reason: String, now: Instant, wall: UnixTime) {

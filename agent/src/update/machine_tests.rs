@@ -342,15 +342,84 @@ fn why_a_release_is_withheld_is_told_once() {
 #[test]
 fn news_during_an_update_are_looked_at_after_it() {
     for news in [Input::Check, install(3)] {
-        let mut bench = Bench::running().to("transferring");
+        let mut bench = Bench::running().to("staging");
         bench.give(news);
-        assert_eq!(bench.state(), "transferring");
-        bench.give(Input::Fetched);
+        assert_eq!(bench.state(), "staging");
         bench.give(staged(2));
         bench.give(Input::Switched);
         bench.give(well());
         assert_eq!(bench.wait(), Duration::ZERO);
     }
+}
+
+#[test]
+fn a_release_that_is_fetched_makes_way_for_the_one_that_is_offered() {
+    for state in ["planning", "transferring"] {
+        let mut bench = Bench::running().to(state);
+        let outputs = bench.give(install(3));
+        assert_eq!(events(&outputs), ["failed"]);
+        let plan = Output::Plan { release: release(3), base: Some(in_slot(1)) };
+        let at = |wanted: &Output| outputs.iter().position(|output| output == wanted);
+        assert!(at(&Output::Discard).unwrap() < at(&plan).unwrap(), "its jobs end first");
+        let update = bench.kept.last_update.as_ref().unwrap();
+        assert_eq!(update.release, release(2));
+        assert!(update.reason.as_ref().unwrap().ends_with("3.0 (#3) is offered instead"));
+        assert_eq!(bench.state(), "planning");
+        assert!(bench.kept.bad.is_empty());
+    }
+}
+
+#[test]
+fn what_the_vendor_took_back_is_not_fetched_any_further() {
+    let withheld = Decision::Withheld { release: release(3), reason: "it failed".into() };
+    for decision in [Decision::UpToDate, Decision::NothingOffered, withheld] {
+        let mut bench = Bench::running().to("transferring");
+        let outputs = bench.give(Input::Decided(decision));
+        assert!(outputs.contains(&Output::Discard));
+        assert_eq!((bench.state(), bench.kept.attempt.as_ref()), ("idle", None));
+        assert!(bench.wait() > PERIOD / 2);
+    }
+}
+
+#[test]
+fn a_release_that_turns_out_to_close_a_hole_is_urgent_from_then_on() {
+    let mut bench = Bench::running().to("transferring");
+    assert!(!bench.machine.is_urgent());
+    let Input::Decided(Decision::Install(mut offer)) = install(2) else { unreachable!() };
+    offer.urgent = true;
+    assert!(bench.give(Input::Decided(Decision::Install(offer))).is_empty());
+    assert!(bench.machine.is_urgent());
+    assert_eq!(bench.state(), "transferring");
+}
+
+#[test]
+fn something_newer_is_looked_for_beside_a_release_that_takes_long() {
+    let mut bench = Bench::running().to("planning");
+    assert!(bench.give(Input::Tick).is_empty(), "it is too early");
+    assert_eq!(bench.tick(), [Output::Look]);
+    assert!(bench.give(Input::Check).is_empty(), "that is being done");
+    bench.give(Input::Planned { wire_bytes: 5 });
+    assert!(bench.give(Input::Unchanged).is_empty());
+    assert_eq!(bench.state(), "transferring");
+    assert_eq!(bench.give(Input::Check), [Output::Look]);
+    assert!(bench.give(install(2)).is_empty());
+    assert_eq!(bench.tick(), [Output::Look]);
+    assert_eq!(bench.give(Input::Fetched), [Output::Stage]);
+    assert_eq!(bench.machine.next_deadline(), None);
+}
+
+#[test]
+fn a_repair_is_finished_before_anything_else() {
+    let mut bench = Bench::running();
+    bench.give(Input::Damaged);
+    assert!(bench.give(install(2)).is_empty());
+    assert_eq!(bench.kept.attempt.as_ref().unwrap().errand.purpose, Purpose::Repair);
+    bench.give(Input::Planned { wire_bytes: 5 });
+    bench.give(Input::Fetched);
+    bench.give(staged(1));
+    bench.give(Input::Switched);
+    bench.give(well());
+    assert_eq!(bench.wait(), Duration::ZERO);
 }
 
 #[test]

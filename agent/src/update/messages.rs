@@ -15,8 +15,11 @@ pub enum Input {
     /// Somebody asks to look for releases now.
     Check,
     /// What trusted metadata says is to be done; the answer to
-    /// [`Output::Refresh`], or unasked when an announcement was verified.
+    /// [`Output::Refresh`] and [`Output::Look`], or unasked when an announcement
+    /// was verified.
     Decided(Decision),
+    /// [`Output::Look`] brought no answer.
+    Unchanged,
     /// The plan stands; so many bytes are to be fetched.
     Planned {
         /// How many.
@@ -65,6 +68,8 @@ pub enum Output {
     },
     /// Bring trusted metadata up to date, and say what follows.
     Refresh,
+    /// The same beside the job under way, which goes on meanwhile.
+    Look,
     /// Plan how to come by this release, on the base of what is installed.
     Plan {
         /// The release.
@@ -87,7 +92,8 @@ pub enum Output {
     },
     /// Probe the release that was switched to.
     Probe(InSlot),
-    /// Nothing of the update under way is needed any more.
+    /// Nothing of the update under way is needed any more, nor what any job for
+    /// it would bring.
     Discard,
     /// Remove every slot but these.
     Prune {

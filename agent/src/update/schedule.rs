@@ -23,6 +23,11 @@ impl Schedule {
     /// The wait after all went well: the period, give or take a sixth.
     pub fn after_success(&mut self) -> Duration {
         self.failures = 0;
+        self.meanwhile()
+    }
+
+    /// The wait for a look beside something else, which may still fail.
+    pub fn meanwhile(&mut self) -> Duration {
         self.period.mul_f64(5.0 / 6.0 + self.fraction() / 3.0)
     }
 
