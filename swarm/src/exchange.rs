@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use manifest::content::ContentId;
@@ -33,8 +33,15 @@ use crate::standing::{Misbehaviour, Sentence};
 use crate::transfer::{self, Place, Transfer};
 use crate::wire::{Frame, Have, Lane, Want, WantIndex, Whose};
 
-/// How long a peer that is supplied may wait to hear of more blocks.
-const NEWS_WAIT: Duration = Duration::from_millis(150);
+/// Of so many blocks a patient peer hears at once: what is fast passes on fast.
+const NEWS_BLOCKS: u32 = 8;
+
+/// What a peer has not heard yet.
+#[derive(Debug)]
+struct News {
+    due: Instant,
+    blocks: u32,
+}
 
 /// How an exchange behaves.
 #[derive(Debug, Clone)]
@@ -203,7 +210,7 @@ pub struct Exchange {
     /// Those with something in their outbox.
     talking: BTreeSet<LinkId>,
     /// Those with nothing but news in it, and when they hear them at the latest.
-    news: BTreeMap<LinkId, Instant>,
+    news: BTreeMap<LinkId, News>,
     transfer: Transfer,
     serving: Serving,
     shelf: Shelf,
@@ -418,7 +425,7 @@ impl Exchange {
             self.serving.next_deadline(now),
             self.shelf.next_deadline(),
             self.fetches.next_deadline(),
-            self.news.values().min().copied(),
+            self.news.values().map(|news| news.due).min(),
             self.keeping.as_ref().and_then(Keeping::next_deadline),
         ];
         deadlines.into_iter().flatten().min()
@@ -555,8 +562,8 @@ impl Exchange {
         match output {
             serving::Output::Send { link, frame } => {
                 self.send(now, link, frame);
-                if self.news.contains_key(&link) && !self.serving.is_supplied(link) {
-                    self.talking.insert(link);
+                if let Some(news) = self.news.get_mut(&link) {
+                    news.due = news.due.min(now + self.serving.patience(link));
                 }
             }
             serving::Output::Have { link, have } => self.tell(now, link, have),
@@ -671,16 +678,15 @@ impl Exchange {
         }
     }
 
-    /// Whoever has asked for enough to go on with hears later of what else we
-    /// hold: of several blocks at a time, or along with something else.
+    /// Whoever is patient hears later of what else we hold: of several blocks at
+    /// a time, or along with something else.
     fn tell(&mut self, now: Instant, link: LinkId, have: Have) {
         let Some(l) = self.links.get_mut(&link) else { return };
         l.outbox.push(Frame::Have(vec![have]));
-        if self.serving.is_supplied(link) {
-            self.news.entry(link).or_insert(now + NEWS_WAIT);
-        } else {
-            self.talking.insert(link);
-        }
+        let due = now + self.serving.patience(link);
+        let news = self.news.entry(link).or_insert(News { due, blocks: 0 });
+        news.blocks += 1;
+        news.due = if news.blocks < NEWS_BLOCKS { news.due.min(due) } else { now };
     }
 
     fn push_all(&mut self, frame: &Frame) {
@@ -690,7 +696,8 @@ impl Exchange {
 
     /// Hands over the control frames that connections have room for.
     fn flush(&mut self, now: Instant) -> Option<Output> {
-        self.talking.extend(self.news.iter().filter(|(_, at)| now >= **at).map(|(id, _)| *id));
+        self.talking
+            .extend(self.news.iter().filter(|(_, news)| now >= news.due).map(|(id, _)| *id));
         while let Some(id) = self.talking.pop_first() {
             self.news.remove(&id);
             let Some(link) = self.links.get_mut(&id) else { continue };

@@ -11,7 +11,7 @@ mod sending;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use manifest::content::ContentId;
 
@@ -35,6 +35,10 @@ use crate::wire::{Frame, Have, Run, Unwant, Want, WantIndex, Whose};
 
 /// Of an update of so many blocks a peer need not hear at once of each.
 const MANY_BLOCKS: usize = 128;
+/// How long a peer may wait to hear of more blocks, if it waits for some of
+/// ours or is far away, and if it is near and idle.
+const NEWS_WAIT: Duration = Duration::from_millis(150);
+const NEWS_WAIT_OF_IDLE: Duration = Duration::from_millis(20);
 /// How far ahead of what is sent reads begin.
 const READ_AHEAD: usize = 32;
 
@@ -440,13 +444,21 @@ impl Serving {
         stuck.chain(budget).chain(reveals.flatten()).chain(begins).min()
     }
 
-    /// Whether a peer waits for blocks that it has asked us for, and lacks so
-    /// much that it need not know at once what else it could ask for. The
-    /// origin tells of little, and each of it to one peer alone.
+    /// How long a peer may wait to hear of more blocks that it could ask us for.
+    /// Whoever lacks little hears at once. Others have something to go on with
+    /// for a moment; for longer if they wait for blocks from us already, or are
+    /// far away, where every word of each of us takes some of a line that a
+    /// whole site shares. The origin tells of little, and each of it to one peer
+    /// alone.
     #[must_use]
-    pub fn is_supplied(&self, link: LinkId) -> bool {
-        let Some(upload) = self.links.get(&link) else { return false };
-        self.manner == Manner::Peer && !upload.queue.is_empty() && !upload.wants_little()
+    pub fn patience(&self, link: LinkId) -> Duration {
+        match self.links.get(&link) {
+            Some(upload) if self.manner == Manner::Peer && !upload.wants_little() => {
+                let waits = !upload.queue.is_empty() || !upload.near;
+                if waits { NEWS_WAIT } else { NEWS_WAIT_OF_IDLE }
+            }
+            _ => Duration::ZERO,
+        }
     }
 
     /// Sends no more than so many bytes a second from now on, to everybody and
