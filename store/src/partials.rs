@@ -230,7 +230,7 @@ impl Partials {
         self.held_bytes -= held.file_bytes;
         let path = self.path(id);
         let len = bytes.len() as u64;
-        let finished = (|| {
+        let finished: std::io::Result<()> = (|| {
             let file = File::options().write(true).open(&path)?;
             // What another process wrote may have been damaged since.
             for block in (0..).take(bytes.len().div_ceil(BLOCK_BYTES as usize)) {
@@ -243,7 +243,9 @@ impl Partials {
                     file.write_all_at(&bytes[from..from + block_len], start)?;
                 }
             }
-            file.set_len(len)
+            file.set_len(len)?;
+            disk::begin_writing_out(&file, 0, len);
+            Ok(())
         })();
         match finished {
             Ok(()) => Ok(Some(path)),

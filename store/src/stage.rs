@@ -19,7 +19,7 @@ use manifest::release::manifest::ReleaseManifest;
 use manifest::release::tree::Kind;
 
 use crate::beneath::Beneath;
-use crate::disk::{DiskError, at, sync_dir};
+use crate::disk::{DiskError, at, begin_writing_out, sync_dir};
 use crate::installed::{Damage, Difference, Installed};
 use crate::scratch::Scratch;
 use crate::steps::Steps;
@@ -33,6 +33,10 @@ pub const STEPS: [&str; 5] = [
     "stage: rename",
     "stage: sync directory",
 ];
+
+/// What is written in pieces of at least so many bytes goes to the disk while
+/// more is made; all the rest does with the sync.
+const WRITE_OUT_BYTES: usize = 128 * 1024;
 
 /// A release that is being staged; dropped before [`Staging::finish`], it is
 /// removed when the slots are next opened or the slot is staged again.
@@ -125,7 +129,11 @@ impl Staging {
     pub fn write(&self, row: u32, offset: u64, bytes: &[u8]) -> Result<(), StageError> {
         let path = self.file_path(row, offset, bytes.len() as u64)?;
         let file = self.root.write(path)?;
-        Ok(file.write_all_at(bytes, offset).map_err(at("write", &self.half.join(path)))?)
+        file.write_all_at(bytes, offset).map_err(at("write", &self.half.join(path)))?;
+        if bytes.len() >= WRITE_OUT_BYTES {
+            begin_writing_out(&file, offset, bytes.len() as u64);
+        }
+        Ok(())
     }
 
     /// What a list of hashes says of the file at `row`, as it was written.
