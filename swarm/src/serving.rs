@@ -241,7 +241,7 @@ impl Serving {
         self.sending.remove(&link);
         self.uplink.leave(gone.pace.ahead());
         for (id, map) in &gone.known {
-            self.revealing.spread.forget(*id, map);
+            self.revealing.spread.forget(link, *id, map);
         }
         // What only the gone one knew of is rare again.
         self.look_at_all();
@@ -274,7 +274,7 @@ impl Serving {
             // Whoever wants an object has none of it, whatever it had before
             // and was told of then: its files may have been damaged.
             if let Some(map) = upload.known.remove(&want.id) {
-                self.revealing.spread.forget(want.id, &map);
+                self.revealing.spread.forget(link, want.id, &map);
             }
         }
         for want in wants {
@@ -296,7 +296,7 @@ impl Serving {
             if unwant.held {
                 self.note(link, wanted.id, blocks, (0, blocks));
             } else if let Some(map) = upload.known.remove(&wanted.id) {
-                self.revealing.spread.forget(wanted.id, &map);
+                self.revealing.spread.forget(link, wanted.id, &map);
             }
             let Some(again) = self.links.get_mut(&link) else { return };
             upload = again;
@@ -564,14 +564,14 @@ impl Serving {
             // Some object that it no longer wants is forgotten.
             let old = known.keys().find(|id| !by_id.contains_key(id)).copied();
             if let Some((id, map)) = old.and_then(|old| known.remove_entry(&old)) {
-                self.revealing.spread.forget(id, &map);
+                self.revealing.spread.forget(link, id, &map);
             }
         }
         let known = known.entry(id).or_insert_with(|| BlockMap::new(blocks));
         let end = run.0.saturating_add(run.1).min(blocks);
         let new: Vec<u32> = (run.0..end).filter(|block| known.insert(*block)).collect();
         if self.manner == Manner::Origin {
-            self.revealing.spread.add(id, blocks, &new);
+            self.revealing.spread.add(link, id, blocks, &new);
         }
         !new.is_empty()
     }

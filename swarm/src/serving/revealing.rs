@@ -34,6 +34,12 @@ const NEARLY_DONE: usize = 3;
 /// Lonely peers that are served at a time: of many most are soon helped by
 /// those few.
 const NURSED: usize = 4;
+/// A peer may owe the others so many blocks more than the one that owes least:
+/// who is given more than it passes on keeps everybody waiting, and its own
+/// requests wait behind what it sends.
+const LEAD: usize = 1;
+/// So many are told of beyond that rather than letting the uplink idle.
+const REFILL: usize = 12;
 /// Between two passes, for each peer.
 const PASS_EVERY: Duration = Duration::from_micros(40);
 
@@ -109,8 +115,14 @@ impl Serving {
         if self.upload.is_closed(true) || !self.revealing.begin(now, self.links.len()) {
             return;
         }
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        let mut links: Vec<LinkId> = self.links.keys().copied().collect();
         let patience = abandoned_after(links.len());
+        let owed = |link: &LinkId| self.revealing.spread.owed_by(*link);
+        let wanting = self.links.iter().filter(|(_, upload)| !upload.wants.is_empty());
+        let most_owed = wanting.map(|(link, _)| owed(link)).min().unwrap_or(0) + LEAD;
+        // Whoever owes least comes first to what keeps the uplink busy.
+        links.sort_by_key(owed);
+        let mut refill = if self.is_nearly_idle() { REFILL } else { 0 };
         let mut nursed = self.links.values().filter(|upload| upload.is_nursed()).count();
         for link in links {
             let upload = self.links.get_mut(&link).expect("listed above");
@@ -145,9 +157,17 @@ impl Serving {
             if !upload.look || room * 2 < upload.window {
                 continue;
             }
+            // Nobody is entrusted with more than it passes on, unless nobody
+            // else takes anything.
+            let fair = most_owed.saturating_sub(self.revealing.spread.owed_by(link));
+            let room = if lonely { room } else { room.min(fair.max(refill)) };
+            if room == 0 {
+                continue;
+            }
             let (found, more) = self.least_spread(link, room, (lonely, least), content);
             let upload = self.links.get_mut(&link).expect("listed above");
             upload.look = more;
+            refill = refill.saturating_sub(found.len());
             for (index, block) in found {
                 self.reveal_to(now, link, index, block);
             }

@@ -105,7 +105,7 @@ impl Serving {
     }
 
     /// Whether the uplink will soon have nothing to do.
-    fn is_nearly_idle(&self) -> bool {
+    pub(super) fn is_nearly_idle(&self) -> bool {
         let queued = self.slots.iter().chain(&self.waiting).filter_map(|link| self.links.get(link));
         let queued = queued.map(|upload| upload.queue.len());
         self.uplink.ahead() + queued.sum::<usize>() <= NEARLY_IDLE
