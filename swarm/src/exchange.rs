@@ -4,14 +4,18 @@
 //! `transfer`, `serving`, `shelf`, `fetches` and `keeping`, and turns frames into their
 //! terms and back; it decides nothing that they can decide.
 
+mod holdings;
+mod telling;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use manifest::content::ContentId;
 use manifest::key::PublicKey;
 
+use self::holdings::Holdings;
+use self::telling::News;
 use crate::accounts::Accounts;
 use crate::allowance::{Allowance, Rates};
 use crate::assembly::Assembly;
@@ -26,22 +30,12 @@ use crate::link::LinkId;
 use crate::outbox::Outbox;
 use crate::parts::Parts;
 use crate::purse::Purse;
-use crate::serving::{self, Content, Holding, Manner, Serving};
-use crate::shelf::{Lookup, Read, ReadId, Shelf};
-use crate::squeeze::{Payload, Squeezer};
+use crate::serving::{self, Manner, Serving};
+use crate::shelf::{Read, ReadId, Shelf};
+use crate::squeeze::Squeezer;
 use crate::standing::{Misbehaviour, Sentence};
 use crate::transfer::{self, Place, Transfer};
 use crate::wire::{Frame, Have, Lane, Want, WantIndex, Whose};
-
-/// Of so many blocks a patient peer hears at once: what is fast passes on fast.
-const NEWS_BLOCKS: u32 = 8;
-
-/// What a peer has not heard yet.
-#[derive(Debug)]
-struct News {
-    due: Instant,
-    blocks: u32,
-}
 
 /// How an exchange behaves.
 #[derive(Debug, Clone)]
@@ -221,52 +215,6 @@ pub struct Exchange {
     allowance: Allowance,
     accounts: Accounts,
     out: VecDeque<Output>,
-}
-
-/// What we hold, in memory, on the program's disk, or in parts.
-struct Holdings<'a> {
-    shelf: &'a mut Shelf,
-    transfer: &'a Transfer,
-    squeezer: &'a mut Squeezer,
-}
-
-impl Content for Holdings<'_> {
-    fn holding(&self, id: ContentId, size: ObjectSize) -> Holding<'_> {
-        match self.shelf.holds(id) {
-            Some(held) if held == size => Holding::All,
-            Some(_) => Holding::Nothing,
-            None => match self.transfer.assembly(id) {
-                Some(assembly) if assembly.held().blocks() == size.blocks() => {
-                    Holding::Some(assembly.held())
-                }
-                _ => Holding::Nothing,
-            },
-        }
-    }
-
-    fn block(&mut self, now: Instant, id: ContentId, block: u32) -> Lookup<Payload> {
-        if self.shelf.holds(id).is_some() {
-            return self.shelf.block(now, id, block, self.squeezer);
-        }
-        let Some(assembly) = self.transfer.assembly(id) else { return Lookup::Gone };
-        match assembly.block(block) {
-            Some(bytes) if assembly.shrinks() => Lookup::Ready(self.squeezer.squeeze(&bytes)),
-            Some(bytes) => Lookup::Ready(Payload::Plain(bytes)),
-            None => Lookup::Gone,
-        }
-    }
-
-    fn list(&mut self, now: Instant, id: ContentId) -> Lookup<Arc<BlockList>> {
-        if self.shelf.holds(id).is_some() {
-            return self.shelf.list(now, id);
-        }
-        let list = self.transfer.assembly(id).and_then(|assembly| assembly.list());
-        list.map_or(Lookup::Gone, |list| Lookup::Ready(Arc::new(list.clone())))
-    }
-
-    fn expect(&mut self, id: ContentId, block: u32) {
-        self.shelf.expect(id, block);
-    }
 }
 
 /// Borrows the fields that make up `Holdings`, beside `serving`.
@@ -656,69 +604,6 @@ impl Exchange {
         for id in ids {
             self.serving.lost(id);
             self.out.push_back(Output::Withdrawn(id));
-        }
-    }
-
-    /// A new connection to the origin starts without memory of what we have.
-    fn tell_origin_everything(&mut self, link: LinkId) {
-        let wants: Vec<_> = self.transfer.announced().collect();
-        for want in wants {
-            let runs = self.transfer.assembly(want.id).map(|a| a.held().runs());
-            for (first, count) in runs.unwrap_or_default() {
-                let have = Have { whose: Whose::Mine, index: want.index, first, count };
-                self.push(link, Frame::Have(vec![have]));
-            }
-        }
-    }
-
-    fn push(&mut self, link: LinkId, frame: Frame) {
-        if let Some(l) = self.links.get_mut(&link) {
-            l.outbox.push(frame);
-            self.talking.insert(link);
-        }
-    }
-
-    /// Whoever is patient hears later of what else we hold: of several blocks at
-    /// a time, or along with something else.
-    fn tell(&mut self, now: Instant, link: LinkId, have: Have) {
-        let Some(l) = self.links.get_mut(&link) else { return };
-        l.outbox.push(Frame::Have(vec![have]));
-        let due = now + self.serving.patience(link);
-        let news = self.news.entry(link).or_insert(News { due, blocks: 0 });
-        news.blocks += 1;
-        news.due = if news.blocks < NEWS_BLOCKS { news.due.min(due) } else { now };
-    }
-
-    fn push_all(&mut self, frame: &Frame) {
-        self.links.values_mut().for_each(|link| link.outbox.push(frame.clone()));
-        self.talking.extend(self.links.keys());
-    }
-
-    /// Hands over the control frames that connections have room for.
-    fn flush(&mut self, now: Instant) -> Option<Output> {
-        self.talking
-            .extend(self.news.iter().filter(|(_, news)| now >= news.due).map(|(id, _)| *id));
-        while let Some(id) = self.talking.pop_first() {
-            self.news.remove(&id);
-            let Some(link) = self.links.get_mut(&id) else { continue };
-            if link.outbox.is_hopeless() {
-                self.links.remove(&id);
-                self.transfer.leave(id);
-                self.serving.leave(id);
-                self.out.push_back(Output::Close(id));
-                continue;
-            }
-            while let Some(frame) = self.links.get_mut(&id).and_then(|link| link.outbox.pop()) {
-                self.send(now, id, frame);
-            }
-        }
-        self.out.pop_front()
-    }
-
-    fn send(&mut self, now: Instant, link: LinkId, frame: Frame) {
-        if let Some(Link { peer, .. }) = self.links.get(&link) {
-            self.accounts.went(now, *peer, frame.wire_bytes());
-            self.out.push_back(Output::Send { link, frame });
         }
     }
 }
