@@ -1,7 +1,7 @@
 //! Finds where bytes occurred before: a suffix array over all sources.
 //!
-//! Promises the longest match of a pattern, and among equally long ones the
-//! one nearest to where the last match leads. Sources that join later have a
+//! Promises the longest match of a pattern, and among equally long ones one
+//! near to where the last match leads. Sources that join later have a
 //! suffix array of their own. Knows nothing of segments or of what a match is
 //! worth.
 
@@ -21,6 +21,23 @@ pub(crate) const COMPARED_BYTES: usize = 4096;
 
 /// How many equally long matches are looked at on either side.
 const NEIGHBOURS: usize = 12;
+
+/// Matches shorter than this are not looked for: a filter tells where there is
+/// none, and in what is packed already that is nearly everywhere.
+const FILTERED: usize = 4;
+
+/// Bits of a filter for each byte of text, at least.
+const FILTER_SPACE: usize = 4;
+
+/// The bits of a filter, at most, as a power of two: 128 MiB.
+const MAX_FILTER_BITS: u32 = 30;
+
+/// Which of 2^`bits` bits stands for these bytes.
+#[inline]
+fn place_of(first: [u8; FILTERED], bits: u32) -> usize {
+    let word = u64::from(u32::from_le_bytes(first));
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+}
 
 /// All sources in one text, and the order of its suffixes.
 pub(crate) struct Index<'a> {
@@ -55,6 +72,9 @@ struct Order {
     suffixes: Vec<i32>,
     /// Where in `suffixes` those begin that start with these two bytes or larger ones.
     buckets: Vec<u32>,
+    /// A bit for the first bytes of each suffix, at a place that follows from them.
+    filter: Vec<u64>,
+    filter_bits: u32,
 }
 
 /// Old bytes equal to the first bytes of a pattern.
@@ -64,6 +84,9 @@ pub(crate) struct Match {
     pub(crate) at: usize,
     /// How many are equal, counted up to `COMPARED_BYTES`.
     pub(crate) len: usize,
+    /// The part that has them, and their rank among its suffixes.
+    part: usize,
+    rank: usize,
 }
 
 /// The sources are too long for one suffix array.
@@ -146,50 +169,83 @@ impl<'a> Index<'a> {
         start..self.ends[source]
     }
 
-    /// The longest match of the first bytes of `pattern`; of several, one near to `expected`.
-    pub(crate) fn longest(&self, pattern: &[u8], expected: usize) -> Match {
-        let pattern = &pattern[..pattern.len().min(COMPARED_BYTES)];
+    /// The longest match of the first bytes of `pattern`: any of several.
+    ///
+    /// If that is shorter than `FILTERED`, there may as well be none.
+    #[inline]
+    pub(crate) fn longest(&self, pattern: &[u8]) -> Match {
         let mut best = Match::default();
-        for part in &self.parts {
-            let here = &self.text[part.place.clone()];
-            let start = part.place.start;
-            let found = part.order(&self.text).longest(here, pattern, expected.wrapping_sub(start));
-            if found.len > best.len {
-                best = Match { at: start + found.at, len: found.len };
+        for (index, part) in self.parts.iter().enumerate() {
+            let order = part.order(&self.text);
+            if order.may_have(pattern) {
+                let pattern = &pattern[..pattern.len().min(COMPARED_BYTES)];
+                let found = order.longest(&self.text[part.place.clone()], pattern);
+                if found.len > best.len {
+                    best = Match { at: part.place.start + found.at, part: index, ..found };
+                }
             }
         }
         best
+    }
+
+    /// Among the matches as long as `best`, one near to `expected`.
+    pub(crate) fn nearest(&self, best: Match, expected: usize) -> usize {
+        if best.at == expected || best.len < 2 {
+            return best.at;
+        }
+        let part = &self.parts[best.part];
+        let here = &self.text[part.place.clone()];
+        let start = part.place.start;
+        let matched = &self.text[best.at..best.at + best.len];
+        let order = part.order(&self.text);
+        start + order.nearest(here, matched, best.rank, expected.saturating_sub(start))
     }
 }
 
 impl Order {
     fn of(part: &[u8]) -> Self {
         let suffixes = if part.is_empty() { Vec::new() } else { sorted_suffixes(part) };
-        Self { suffixes, buckets: bucket_starts(part) }
+        let filter_bits = (part.len().max(64) * FILTER_SPACE).next_power_of_two().ilog2();
+        let filter_bits = filter_bits.min(MAX_FILTER_BITS);
+        let mut filter = vec![0u64; 1 << (filter_bits - 6)];
+        for window in part.windows(FILTERED) {
+            let first = window.first_chunk().expect("windows are so long");
+            let place = place_of(*first, filter_bits);
+            filter[place / 64] |= 1 << (place % 64);
+        }
+        Self { suffixes, buckets: bucket_starts(part), filter, filter_bits }
     }
 
-    fn longest(&self, text: &[u8], pattern: &[u8], expected: usize) -> Match {
-        let [first, second, ..] = *pattern else {
+    /// Where suffixes stand that begin with these two bytes.
+    fn bucket(&self, [first, second]: [u8; 2]) -> Range<usize> {
+        let key = usize::from(first) << 8 | usize::from(second);
+        self.buckets[key] as usize..self.buckets[key + 1] as usize
+    }
+
+    /// False only if no suffix begins with the first `FILTERED` bytes of `pattern`.
+    #[inline]
+    fn may_have(&self, pattern: &[u8]) -> bool {
+        pattern.first_chunk().is_some_and(|first| {
+            let place = place_of(*first, self.filter_bits);
+            self.filter[place / 64] >> (place % 64) & 1 == 1
+        })
+    }
+
+    fn longest(&self, text: &[u8], pattern: &[u8]) -> Match {
+        let Some(first) = pattern.first_chunk() else {
             return Match::default();
         };
-        let key = usize::from(first) << 8 | usize::from(second);
-        let (mut low, mut high) = (self.buckets[key] as usize, self.buckets[key + 1] as usize);
-        if low == high {
-            return Match::default();
-        }
-        let (start, end) = (low, high);
+        let Range { start: mut low, end: mut high } = self.bucket(*first);
         // All suffixes between share as many bytes with the pattern as both borders do.
         let (mut low_common, mut high_common) = (0, 0);
         let mut best = Match::default();
-        let mut best_rank = low;
         while low < high {
             let middle = low.midpoint(high);
             let at = self.suffixes[middle] as usize;
             let suffix = &text[at..];
             let common = common_bytes(suffix, pattern, low_common.min(high_common));
             if common > best.len {
-                best = Match { at, len: common };
-                best_rank = middle;
+                best = Match { at, len: common, rank: middle, part: 0 };
             }
             if common == pattern.len() {
                 break;
@@ -202,29 +258,20 @@ impl Order {
                 high_common = common;
             }
         }
-        self.nearest(text, best, best_rank, start..end, expected)
+        best
     }
 
-    /// Among the matches as long as `best`, which stands at `rank`, the one nearest to `expected`.
-    fn nearest(
-        &self,
-        text: &[u8],
-        best: Match,
-        rank: usize,
-        bucket: Range<usize>,
-        expected: usize,
-    ) -> Match {
-        if best.at == expected || best.len < 2 {
-            return best;
-        }
-        let matched = &text[best.at..best.at + best.len];
+    /// Among the suffixes that begin with the bytes that are `matched`, like that
+    /// at `rank`, the one nearest to `expected`.
+    fn nearest(&self, text: &[u8], matched: &[u8], rank: usize, expected: usize) -> usize {
+        let bucket = matched.first_chunk().map_or(rank..rank + 1, |first| self.bucket(*first));
         let equal = |&&at: &&i32| text[at as usize..].starts_with(matched);
         let below = self.suffixes[bucket.start..rank].iter().rev().take(NEIGHBOURS);
         let above = self.suffixes[rank..bucket.end].iter().take(NEIGHBOURS);
         let candidates = below.take_while(equal).chain(above.take_while(equal));
         let nearest =
             candidates.map(|&at| at as usize).min_by_key(|at| (at.abs_diff(expected), *at));
-        Match { at: nearest.unwrap_or(best.at), len: best.len }
+        nearest.expect("the suffix at `rank` is equal")
     }
 }
 
@@ -274,11 +321,17 @@ fn bucket_starts(text: &[u8]) -> Vec<u32> {
 mod tests {
     use super::*;
 
+    /// Where the longest match near `expected` stands, and how long it is.
+    fn found(index: &Index<'_>, pattern: &[u8], expected: usize) -> (usize, usize) {
+        let longest = index.longest(pattern);
+        (index.nearest(longest, expected), longest.len)
+    }
+
     #[test]
     fn the_longest_match_is_found() {
         let index = Index::of(&[b"the quick brown fox", b"quick brown bears"]);
-        assert_eq!(index.longest(b"quick brown bird", 0), Match { at: 19, len: 13 });
-        assert_eq!(index.longest(b"zebra", 0).len, 0);
+        assert_eq!(found(&index, b"quick brown bird", 0), (19, 13));
+        assert_eq!(index.longest(b"zebra").len, 0);
         assert_eq!(index.source_of(18), 0);
         assert_eq!(index.source_of(19), 1);
         assert_eq!(index.span(1), 19..36);
@@ -288,7 +341,7 @@ mod tests {
     fn of_equal_matches_the_nearest_is_taken() {
         let index = Index::of(&[b"abcd--abcd--abcd--abcd"]);
         for expected in [0, 6, 12, 18] {
-            assert_eq!(index.longest(b"abcd!", expected), Match { at: expected, len: 4 });
+            assert_eq!(found(&index, b"abcd!", expected), (expected, 4));
         }
     }
 
@@ -296,15 +349,23 @@ mod tests {
     fn every_suffix_finds_itself() {
         let text = b"mississippi mississippi banana\0\0\0\xff\xff";
         let index = Index::of(&[text]);
-        for at in 0..text.len() - 1 {
-            assert_eq!(index.longest(&text[at..], at), Match { at, len: text.len() - at });
+        for at in 0..=text.len() - FILTERED {
+            assert_eq!(found(&index, &text[at..], at), (at, text.len() - at));
         }
+    }
+
+    #[test]
+    fn what_joined_later_is_found_if_it_is_longer() {
+        let index = Index::of(&[b"abcdef--"]).with(&[b"uvabcdefgh--abcdefgh"]).expect("it fits");
+        assert_eq!(found(&index, b"abcdefxx", 20), (0, 6));
+        assert_eq!(found(&index, b"abcdefghxx", 0), (10, 8));
+        assert_eq!(found(&index, b"abcdefghxx", 20), (20, 8));
     }
 
     #[test]
     fn nothing_is_found_in_nothing() {
         let index = Index::of(&[]);
-        assert_eq!(index.longest(b"abc", 0), Match::default());
+        assert_eq!(found(&index, b"abcd", 0), (0, 0));
     }
 
     #[test]

@@ -76,8 +76,10 @@ impl Scan<'_> {
         let mut score = 0usize;
         while self.at < self.new.len() {
             let expected = self.last.map_or(0, |last| last.old + (self.at - last.new));
-            let mut found = self.index.longest(&self.new[self.at..], expected);
-            if found.len == COMPARED_BYTES {
+            let mut found = self.index.longest(&self.new[self.at..]);
+            let is_long = found.len == COMPARED_BYTES;
+            if is_long {
+                found.at = self.index.nearest(found, expected);
                 found.len = common_bytes(&self.old[found.at..], &self.new[self.at..], found.len);
             }
             while scored_to < self.at + found.len {
@@ -85,7 +87,9 @@ impl Scan<'_> {
                 scored_to += 1;
             }
             if found.len > score + self.habit.gain {
-                let start = Start { new: self.at, old: found.at };
+                // Most matches are not taken: which one of several is asked last.
+                let old = if is_long { found.at } else { self.index.nearest(found, expected) };
+                let start = Start { new: self.at, old };
                 self.at += found.len;
                 return Some(start);
             }
