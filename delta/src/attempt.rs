@@ -35,8 +35,11 @@ const WORTH_TRYING: usize = 192;
 /// Old bytes that all may be gathered at little cost.
 const SMALL_TEXT: usize = 1 << 20;
 
-/// Deltas below this are tried every way.
+/// Deltas of no more than this are tried with short segments too.
 const SMALL_DELTA: usize = 16 << 10;
+
+/// Deltas of no more than this are tried every way.
+const FEW_BYTES: usize = 8 << 10;
 
 /// Deltas above this owe little to what zones cost to tell.
 const NEARLY_NOTHING: usize = 2 << 10;
@@ -63,36 +66,46 @@ pub(crate) struct Attempt<'a> {
     pub(crate) thorough: bool,
 }
 
+/// The smallest delta so far.
+struct Best {
+    delta: Delta,
+    /// Its segments, unless it is the piece as it is.
+    told: Option<Vec<Segment>>,
+    /// All segments that were tried, and the length of their delta.
+    tried: Vec<(Vec<Segment>, usize)>,
+}
+
+impl Best {
+    fn len(&self) -> usize {
+        self.delta.object.len()
+    }
+}
+
 impl Attempt<'_> {
     /// The smallest delta found.
     pub(crate) fn smallest(&self) -> Delta {
         let target_mark = mark(&blake3::hash(self.piece));
-        let mut smallest = self.whole(target_mark);
-        let mut told: Option<Vec<Segment>> = None;
-        let mut offer = |found: Option<(Delta, Vec<Segment>)>| {
-            if let Some((coded, segments)) = found
-                && coded.object.len() < smallest.object.len()
-            {
-                (smallest, told) = (coded, Some(segments));
-            }
-            smallest.object.len()
-        };
-        let [first, second] = HABITS.map(|habit| move || self.by_habit(target_mark, habit));
-        let mut len = offer(first());
+        let mut best = Best { delta: self.whole(target_mark), told: None, tried: Vec::new() };
+        let [first, second] = HABITS;
+        self.try_habit(&mut best, target_mark, first);
         // Of what is packed already another habit finds as little.
-        let is_packed = len > self.piece.len() / 16 * 15 && len > WORTH_TRYING;
+        let is_packed = best.len() > self.piece.len() / 16 * 15 && best.len() > WORTH_TRYING;
         if !is_packed && self.thorough {
-            len = offer(second());
+            self.try_habit(&mut best, target_mark, second);
         }
-        let is_hard = len > self.piece.len() / 2;
-        let is_cheap_to_try = len > WORTH_TRYING && self.index.text().len() <= SMALL_TEXT;
+        let is_hard = best.len() > self.piece.len() / 2;
+        // All old bytes are at hand, and help what is nearly told or badly.
+        let is_cheap_to_try = self.index.text().len() <= SMALL_TEXT
+            && best.len() > WORTH_TRYING
+            && (best.len() <= FEW_BYTES || best.len() > self.piece.len() / 8);
         if self.thorough && (is_hard || is_cheap_to_try) {
             for segments in self.last_resorts() {
-                offer(self.offered(target_mark, segments));
+                self.offer(&mut best, target_mark, segments);
             }
         }
+        let Best { delta: mut smallest, told, .. } = best;
         if let Some(segments) = told
-            && smallest.object.len() <= SMALL_DELTA
+            && smallest.object.len() <= FEW_BYTES
         {
             // Hashes have no context, and few bytes may yet be much alike.
             let mut ways: Vec<(bool, u32)> = (1..WAYS_APART).map(|apart| (true, apart)).collect();
@@ -110,31 +123,36 @@ impl Attempt<'_> {
         smallest
     }
 
-    /// The smallest delta of segments that are found in this way.
-    fn by_habit(&self, target_mark: Mark, habit: Habit) -> Option<(Delta, Vec<Segment>)> {
+    /// Tries the segments that are found in this way.
+    fn try_habit(&self, best: &mut Best, target_mark: Mark, habit: Habit) {
         let found = matcher::segments(self.index, self.masked, habit);
         let found = selection::within_sources(self.index, self.masked, &found);
-        let mut smallest: Option<(Delta, Vec<Segment>)> = None;
-        let len = |of: &Option<(Delta, Vec<Segment>)>| {
-            of.as_ref().map_or(usize::MAX, |(delta, _)| delta.object.len())
-        };
+        let mut smallest = usize::MAX;
         for min_equal in MIN_EQUAL_BYTES {
             let segments = selection::worth_naming(self.index, self.masked, &found, min_equal);
-            let offered = self.offered(target_mark, segments);
-            if len(&offered) < len(&smallest) {
-                smallest = offered;
-            }
-            if len(&smallest) > SMALL_DELTA {
+            smallest = smallest.min(self.offer(best, target_mark, segments));
+            if smallest > SMALL_DELTA {
                 break;
             }
         }
-        smallest
     }
 
-    /// The delta of these segments, unless there are too many.
-    fn offered(&self, target_mark: Mark, segments: Vec<Segment>) -> Option<(Delta, Vec<Segment>)> {
-        let few = segments.len() as u64 <= max_copies(self.piece.len() as u64);
-        few.then(|| (self.coded(target_mark, &segments, (true, 0)), segments))
+    /// Takes the delta of these segments if it is the smallest; gives its
+    /// length, of none if there are too many.
+    fn offer(&self, best: &mut Best, target_mark: Mark, segments: Vec<Segment>) -> usize {
+        if let Some((_, len)) = best.tried.iter().find(|(tried, _)| *tried == segments) {
+            return *len;
+        }
+        if segments.len() as u64 > max_copies(self.piece.len() as u64) {
+            return usize::MAX;
+        }
+        let coded = self.coded(target_mark, &segments, (true, 0));
+        let len = coded.object.len();
+        best.tried.push((segments.clone(), len));
+        if len < best.len() {
+            (best.delta, best.told) = (coded, Some(segments));
+        }
+        len
     }
 
     /// What may serve where bytes are hard to shorten: even short segments, or

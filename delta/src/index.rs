@@ -26,17 +26,55 @@ const NEIGHBOURS: usize = 12;
 /// none, and in what is packed already that is nearly everywhere.
 const FILTERED: usize = 4;
 
+/// In texts up to this, a match of one byte less is rare too, and looked for.
+const SHORT_TEXT: usize = 1 << 20;
+
 /// Bits of a filter for each byte of text, at least.
 const FILTER_SPACE: usize = 4;
 
 /// The bits of a filter, at most, as a power of two: 128 MiB.
 const MAX_FILTER_BITS: u32 = 30;
 
-/// Which of 2^`bits` bits stands for these bytes.
-#[inline]
-fn place_of(first: [u8; FILTERED], bits: u32) -> usize {
-    let word = u64::from(u32::from_le_bytes(first));
-    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+/// Tells which bytes begin no suffix of a text.
+struct Filter {
+    /// A bit for the first bytes of each suffix, at a place that follows from them.
+    words: Vec<u64>,
+    /// How many bits it has, as a power of two.
+    bits: u32,
+    /// Those bits of the first four bytes that count.
+    mask: u32,
+}
+
+impl Filter {
+    fn of(text: &[u8]) -> Self {
+        let bits = (text.len().max(64) * FILTER_SPACE).next_power_of_two().ilog2();
+        let bits = bits.min(MAX_FILTER_BITS);
+        let mask = if text.len() > SHORT_TEXT { u32::MAX } else { u32::MAX >> 8 };
+        let mut filter = Self { words: vec![0; 1 << (bits - 6)], bits, mask };
+        // The last suffixes are too short for a pattern that is looked for.
+        for window in text.windows(FILTERED) {
+            let first = window.first_chunk().expect("windows are so long");
+            let place = filter.place(*first);
+            filter.words[place / 64] |= 1 << (place % 64);
+        }
+        filter
+    }
+
+    /// Which bit stands for these bytes.
+    #[inline]
+    fn place(&self, first: [u8; FILTERED]) -> usize {
+        let word = u64::from(u32::from_le_bytes(first) & self.mask);
+        (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.bits)) as usize
+    }
+
+    /// False if no suffix begins like `pattern`.
+    #[inline]
+    fn may_have(&self, pattern: &[u8]) -> bool {
+        pattern.first_chunk().is_some_and(|first| {
+            let place = self.place(*first);
+            self.words[place / 64] >> (place % 64) & 1 == 1
+        })
+    }
 }
 
 /// All sources in one text, and the order of its suffixes.
@@ -72,9 +110,7 @@ struct Order {
     suffixes: Vec<i32>,
     /// Where in `suffixes` those begin that start with these two bytes or larger ones.
     buckets: Vec<u32>,
-    /// A bit for the first bytes of each suffix, at a place that follows from them.
-    filter: Vec<u64>,
-    filter_bits: u32,
+    filter: Filter,
 }
 
 /// Old bytes equal to the first bytes of a pattern.
@@ -177,7 +213,7 @@ impl<'a> Index<'a> {
         let mut best = Match::default();
         for (index, part) in self.parts.iter().enumerate() {
             let order = part.order(&self.text);
-            if order.may_have(pattern) {
+            if order.filter.may_have(pattern) {
                 let pattern = &pattern[..pattern.len().min(COMPARED_BYTES)];
                 let found = order.longest(&self.text[part.place.clone()], pattern);
                 if found.len > best.len {
@@ -205,30 +241,13 @@ impl<'a> Index<'a> {
 impl Order {
     fn of(part: &[u8]) -> Self {
         let suffixes = if part.is_empty() { Vec::new() } else { sorted_suffixes(part) };
-        let filter_bits = (part.len().max(64) * FILTER_SPACE).next_power_of_two().ilog2();
-        let filter_bits = filter_bits.min(MAX_FILTER_BITS);
-        let mut filter = vec![0u64; 1 << (filter_bits - 6)];
-        for window in part.windows(FILTERED) {
-            let first = window.first_chunk().expect("windows are so long");
-            let place = place_of(*first, filter_bits);
-            filter[place / 64] |= 1 << (place % 64);
-        }
-        Self { suffixes, buckets: bucket_starts(part), filter, filter_bits }
+        Self { suffixes, buckets: bucket_starts(part), filter: Filter::of(part) }
     }
 
     /// Where suffixes stand that begin with these two bytes.
     fn bucket(&self, [first, second]: [u8; 2]) -> Range<usize> {
         let key = usize::from(first) << 8 | usize::from(second);
         self.buckets[key] as usize..self.buckets[key + 1] as usize
-    }
-
-    /// False only if no suffix begins with the first `FILTERED` bytes of `pattern`.
-    #[inline]
-    fn may_have(&self, pattern: &[u8]) -> bool {
-        pattern.first_chunk().is_some_and(|first| {
-            let place = place_of(*first, self.filter_bits);
-            self.filter[place / 64] >> (place % 64) & 1 == 1
-        })
     }
 
     fn longest(&self, text: &[u8], pattern: &[u8]) -> Match {
