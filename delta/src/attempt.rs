@@ -89,8 +89,7 @@ impl Attempt<'_> {
         let [first, second] = HABITS;
         self.try_habit(&mut best, target_mark, first);
         // Of what is packed already another habit finds as little.
-        let is_packed = best.len() > self.piece.len() / 16 * 15 && best.len() > WORTH_TRYING;
-        if !is_packed && self.thorough {
+        if !self.is_packed(&best) && self.thorough {
             self.try_habit(&mut best, target_mark, second);
         }
         let is_hard = best.len() > self.piece.len() / 2;
@@ -98,9 +97,14 @@ impl Attempt<'_> {
         let is_cheap_to_try = self.index.text().len() <= SMALL_TEXT
             && best.len() > WORTH_TRYING
             && (best.len() <= FEW_BYTES || best.len() > self.piece.len() / 8);
-        if self.thorough && (is_hard || is_cheap_to_try) {
-            for segments in self.last_resorts() {
-                self.offer(&mut best, target_mark, segments);
+        if self.thorough
+            && (is_hard || is_cheap_to_try)
+            && let Some([short, hint]) = self.last_resorts()
+        {
+            self.offer(&mut best, target_mark, short);
+            // What is packed is like nothing that could be gathered.
+            if !self.is_packed(&best) {
+                self.offer(&mut best, target_mark, hint);
             }
         }
         let Best { delta: mut smallest, told, .. } = best;
@@ -121,6 +125,14 @@ impl Attempt<'_> {
             }
         }
         smallest
+    }
+
+    /// Whether much is new and nothing made that shorter.
+    fn is_packed(&self, best: &Best) -> bool {
+        let copied = best.told.iter().flatten().map(|segment| segment.len).sum::<usize>();
+        let missing = self.piece.len() - copied;
+        let is_much = missing > self.piece.len() / 4 && missing > WORTH_TRYING;
+        is_much && best.len() > missing / 16 * 15
     }
 
     /// Tries the segments that are found in this way.
@@ -158,17 +170,15 @@ impl Attempt<'_> {
     /// What may serve where bytes are hard to shorten: even short segments, or
     /// a copy of nothing, from where most of the piece may come from, that all
     /// around it is gathered.
-    fn last_resorts(&self) -> Vec<Vec<Segment>> {
+    fn last_resorts(&self) -> Option<[Vec<Segment>; 2]> {
         let found = matcher::segments(self.index, self.masked, EAGER);
         let found = selection::within_sources(self.index, self.masked, &found);
-        let Some(longest) = found.iter().max_by_key(|segment| (segment.len, segment.old)) else {
-            return Vec::new();
-        };
+        let longest = found.iter().max_by_key(|segment| (segment.len, segment.old))?;
         let source = self.index.span(self.index.source_of(longest.old));
         let old = longest.old.saturating_sub(longest.new).max(source.start);
         let hint = Segment { new: 0, old, len: 0 };
         let short = selection::worth_naming(self.index, self.masked, &found, FEWEST_EQUAL_BYTES);
-        vec![short, vec![hint]]
+        Some([short, vec![hint]])
     }
 
     /// The piece as it is.
