@@ -382,6 +382,18 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_has_what_is_in_it_and_nothing_else() {
+        // No byte of the text is odd.
+        let number = |at: u32| at.wrapping_mul(0x9e37_79b1).rotate_left(9) as u8 & 0xfe;
+        let text: Vec<u8> = (0..SHORT_TEXT as u32 + 999).map(number).collect();
+        let index = Index::of(&[&text]);
+        for at in (0..text.len() - 64).step_by(4001) {
+            assert!(index.longest(&text[at..at + 64]).len == 64);
+        }
+        assert_eq!(index.longest(&[1, 3, 5, 7, 9]), Match::default());
+    }
+
+    #[test]
     fn nothing_is_found_in_nothing() {
         let index = Index::of(&[]);
         assert_eq!(found(&index, b"abcd", 0), (0, 0));
