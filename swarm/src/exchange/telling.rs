@@ -40,10 +40,10 @@ impl Exchange {
     /// a time, or along with something else.
     pub(super) fn tell(&mut self, now: Instant, link: LinkId, have: Have) {
         let Some(l) = self.links.get_mut(&link) else { return };
-        l.outbox.push(Frame::Have(vec![have]));
         let due = now + self.serving.patience(link);
         let news = self.news.entry(link).or_insert(News { due, blocks: 0 });
-        news.blocks += 1;
+        news.blocks = news.blocks.saturating_add(have.count);
+        l.outbox.push(Frame::Have(vec![have]));
         news.due = if news.blocks < NEWS_BLOCKS { news.due.min(due) } else { now };
     }
 
