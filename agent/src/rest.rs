@@ -52,8 +52,8 @@ impl Rest {
 /// some milliseconds; frees no memory that is in use.
 pub fn give_back() {
     trim_heap();
-    if let Ok(maps) = fs::read_to_string("/proc/self/maps") {
-        maps.lines().filter_map(code).for_each(forget);
+    if let Ok(maps) = fs::read_to_string("/proc/self/smaps") {
+        unchanged(&maps).into_iter().for_each(forget);
     }
 }
 
@@ -81,10 +81,31 @@ fn trim_heap() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn trim_heap() {}
 
-/// The pages of a line of `/proc/self/maps` (`proc_pid_maps(5)`) if they are
-/// of a program or library and were never written: its code, and what stands
-/// from the start of the file, the header and constants. Further constants were
-/// relocated when it was loaded and are no longer what is in the file.
+/// The mappings in `/proc/self/smaps` (`proc_pid_smaps(5)`) that are [`code`]
+/// and of which the kernel has no page that differs from the file, in memory or
+/// in swap: a debugger's breakpoint would be one.
+fn unchanged(smaps: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut candidate = None;
+    for line in smaps.lines() {
+        match line.split_once(':') {
+            Some(("Anonymous" | "Swap", size)) if size.trim() != "0 kB" => candidate = None,
+            Some((key, _)) if !key.contains(' ') => {}
+            // The first line of the next mapping.
+            _ => {
+                found.extend(candidate);
+                candidate = code(line);
+            }
+        }
+    }
+    found.extend(candidate);
+    found
+}
+
+/// The pages of a mapping's first line if they are of a program or library and
+/// cannot be written: its code, and what stands from the start of the file, the
+/// header and constants. Further constants were relocated when it was loaded and
+/// are no longer what is in the file.
 fn code(line: &str) -> Option<Range<usize>> {
     let mut fields = line.split_ascii_whitespace();
     let (pages, rights, offset) = (fields.next()?, fields.next()?, fields.next()?);
@@ -98,8 +119,8 @@ fn code(line: &str) -> Option<Range<usize>> {
 #[expect(unsafe_code, reason = "advice about memory is given by address")]
 fn forget(code: Range<usize>) {
     let start = std::ptr::with_exposed_provenance_mut(code.start);
-    // SAFETY: the range is a mapping of a file that this process never wrote
-    // to, so its pages are those of the file. Whoever next runs or reads them
+    // SAFETY: the range is a mapping of a file that this process cannot write
+    // to, and the kernel has no page of it that differs from the file. Whoever next runs or reads them
     // gets the same bytes from there (`madvise(2)`). It is still mapped: nothing
     // here unloads libraries.
     let told = unsafe { rustix::mm::madvise(start, code.len(), rustix::mm::Advice::LinuxDontNeed) };
@@ -124,6 +145,25 @@ mod tests {
         assert!(!of("7ffd1b5f0000-7ffd1b5f2000 r-xp 00000000 00:00 0"));
         assert!(!of("7ffd1b5f2000-7ffd1b5f0000 r-xp 00000000 fe:00 1 /turned/round"));
         assert!(!of("") && !of("- r-xp 0 0 0 /") && !of("zz-zz r-xp 0 0 0 /x"));
+    }
+
+    #[test]
+    fn what_differs_from_its_file_is_kept() {
+        let mapping = |start: usize, anonymous, swap| {
+            format!(
+                "{start:x}-{:x} r-xp 00004000 fe:00 1234   /usr/bin/updraft-agent\n\
+                 Size:                 4 kB\nAnonymous:            {anonymous} kB\n\
+                 Swap:                 {swap} kB\nVmFlags: rd ex mr mw me\n",
+                start + 4096
+            )
+        };
+        let text = [(0x1000, 0, 0), (0x3000, 4, 0), (0x5000, 0, 4), (0x7000, 0, 0)]
+            .map(|(start, anonymous, swap)| mapping(start, anonymous, swap))
+            .concat();
+        assert_eq!(unchanged(&text), [0x1000..0x2000, 0x7000..0x8000]);
+        assert!(unchanged("").is_empty() && unchanged("Anonymous: 4 kB\nnothing").is_empty());
+        let own = fs::read_to_string("/proc/self/smaps").expect("Linux tells");
+        assert!(!unchanged(&own).is_empty());
     }
 
     #[test]
