@@ -430,6 +430,15 @@ impl Machine {
     }
 
     fn give_up(&mut self, reason: String, now: Instant, wall: UnixTime) {
+        self.leave_off(reason, wall);
+        self.state = State::Idle { until: now + self.schedule.after_failure() };
+        self.look_again = false;
+        self.keep();
+        self.outputs.push_back(Output::Discard);
+    }
+
+    /// Tells of an update that is not finished.
+    fn leave_off(&mut self, reason: String, wall: UnixTime) {
         let during = self.state_name();
         let release = self.under_way().expect("only an update is given up").clone();
         let event = Event::Failed {
@@ -441,10 +450,6 @@ impl Machine {
         let reason = Some(format!("{during}: {reason}"));
         let outcome = Outcome::Failed;
         self.kept.last_update = Some(LastUpdate { at: wall, release, outcome, reason });
-        self.state = State::Idle { until: now + self.schedule.after_failure() };
-        self.look_again = false;
-        self.keep();
-        self.outputs.push_back(Output::Discard);
     }
 
     fn switch(&mut self, errand: Errand, slot: SlotName, failures: u32) {

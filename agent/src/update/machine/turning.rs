@@ -57,7 +57,9 @@ impl Machine {
                 "it is not offered any more".to_owned()
             }
         };
-        self.give_up(instead, now, wall);
+        // Nothing has failed: the next failure waits no longer for it.
+        self.leave_off(instead, wall);
+        self.outputs.push_back(Output::Discard);
         self.decided(decision, now, wall);
     }
 }
