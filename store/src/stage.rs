@@ -35,7 +35,7 @@ pub const STEPS: [&str; 5] = [
 ];
 
 /// What is written in pieces of at least so many bytes goes to the disk while
-/// more is made; all the rest does with the sync.
+/// more is made; smaller ones wait for the sync.
 const WRITE_OUT_BYTES: usize = 128 * 1024;
 
 /// A release that is being staged; dropped before [`Staging::finish`], it is
