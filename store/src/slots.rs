@@ -128,16 +128,30 @@ impl Slots {
         disk::create_dirs(&versions, 0o755)?;
         let slots = Self { dir: dir.to_owned(), versions, steps };
         slots.current()?;
-        for entry in fs::read_dir(&slots.versions).map_err(at("list", &slots.versions))? {
-            let entry = entry.map_err(at("list", &slots.versions))?;
+        slots.remove_named(&[STAGING, LEAVING])?;
+        disk::remove_file(&dir.join(NEXT))?;
+        Ok(slots)
+    }
+
+    /// Removes what was staged and did not become a slot.
+    ///
+    /// # Errors
+    /// [`SlotError::Disk`].
+    pub fn discard_staged(&self) -> Result<(), SlotError> {
+        Ok(self.remove_named(&[STAGING])?)
+    }
+
+    /// Removes what lies beside the slots under a name that begins so.
+    fn remove_named(&self, beginnings: &[&str]) -> Result<(), DiskError> {
+        for entry in fs::read_dir(&self.versions).map_err(at("list", &self.versions))? {
+            let entry = entry.map_err(at("list", &self.versions))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with(STAGING) || name.starts_with(LEAVING) {
+            if beginnings.iter().any(|beginning| name.starts_with(beginning)) {
                 remove_tree(&entry.path())?;
             }
         }
-        disk::remove_file(&dir.join(NEXT))?;
-        Ok(slots)
+        Ok(())
     }
 
     /// The directory of the installation.

@@ -288,6 +288,14 @@ impl Applier {
         Ok((slot, staging))
     }
 
+    /// Removes what was staged and did not become a slot.
+    ///
+    /// # Errors
+    /// [`ApplyError::Slot`].
+    pub fn discard_staged(&self) -> Result<(), ApplyError> {
+        Ok(self.slots.discard_staged()?)
+    }
+
     /// Tells the log, then makes `to` the slot that runs; none removes
     /// `current`.
     ///

@@ -15,7 +15,7 @@ use store::links::{self, LinkError, Sink, each};
 use store::stage::{StageError, Staging};
 
 use crate::limits::ASSEMBLY_THREADS;
-use crate::network::prepare::Prepared;
+use crate::network::ahead::Ahead;
 use crate::network::shelf::Shelf;
 
 /// What keeps a release from being made.
@@ -64,28 +64,37 @@ impl AssembleError {
 }
 
 /// One thing to do; none depends on another.
-enum Step<'a> {
+#[derive(Clone, Copy)]
+pub enum Step<'a> {
+    /// A file that the base has.
     Copy(&'a Copy),
+    /// A plain piece.
     Plain(&'a PlainStep),
 }
 
-/// Writes every byte of the release of `prepared` to `staging`; waits for the
-/// disk, and for `codec`, which makes the streams of what a patch opened.
+impl Step<'_> {
+    /// Whether it needs nothing but what is installed.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        match self {
+            Self::Copy(_) => true,
+            Self::Plain(step) => step.local.is_some(),
+        }
+    }
+}
+
+/// Writes every byte of the release of `ahead` that is not written yet; waits
+/// for the disk, and for `codec`, which makes the streams of what a patch
+/// opened.
 ///
 /// # Errors
 /// The first [`AssembleError`].
-pub fn assemble(
-    prepared: &Prepared,
-    shelf: &Shelf,
-    staging: &Staging,
-    codec: &dyn Codec,
-) -> Result<(), AssembleError> {
+pub fn assemble(ahead: &Ahead, shelf: &Shelf, codec: &dyn Codec) -> Result<(), AssembleError> {
+    let (prepared, staging) = (&**ahead.prepared(), ahead.staging());
     let plan = &prepared.plan;
-    let copies = plan.copies.iter().map(Step::Copy);
-    let steps: Vec<Step<'_>> = copies.chain(plan.plains.iter().map(Step::Plain)).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(ASSEMBLY_THREADS);
     let base = prepared.base.as_ref();
-    each(threads, &steps, |step| take(step, base, shelf, staging))?;
+    each(threads, &ahead.left(), |step| take(*step, base, Some(shelf), staging))?;
     if plan.links.is_empty() {
         return Ok(());
     }
@@ -118,10 +127,14 @@ impl Sink<AssembleError> for Staged<'_> {
     }
 }
 
-fn take(
-    step: &Step<'_>,
+/// Does one thing with the bytes of `base`, or of `shelf`.
+///
+/// # Errors
+/// [`AssembleError`]: [`AssembleError::Missing`] also without a shelf.
+pub(super) fn take(
+    step: Step<'_>,
     base: Option<&Installed>,
-    shelf: &Shelf,
+    shelf: Option<&Shelf>,
     staging: &Staging,
 ) -> Result<(), AssembleError> {
     match step {
@@ -131,14 +144,20 @@ fn take(
         }
         Step::Plain(step) => {
             let id = step.object.id;
-            let bytes = match (&step.local, base) {
-                (Some(shape), Some(base)) => base.piece(id, shape)?,
-                _ => shelf.object(id)?.ok_or(AssembleError::Missing { id })?,
+            let bytes = match (&step.local, base, shelf) {
+                (Some(shape), Some(base), _) => base.piece(id, shape)?,
+                (_, _, Some(shelf)) => shelf.object(id)?.ok_or(AssembleError::Missing { id })?,
+                _ => return Err(AssembleError::Missing { id }),
             };
-            for (at, part) in &step.writes {
-                staging.write_run(*at, part, &bytes)?;
-            }
-            Ok(())
+            Ok(write(step, &bytes, staging)?)
         }
     }
+}
+
+/// Writes what is needed of a plain piece.
+///
+/// # Errors
+/// As [`Staging::write_run`].
+pub(super) fn write(step: &PlainStep, piece: &[u8], staging: &Staging) -> Result<(), StageError> {
+    step.writes.iter().try_for_each(|(at, part)| staging.write_run(*at, part, piece))
 }

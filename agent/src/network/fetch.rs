@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::limits::{MIRROR_NEWS, REASONS};
 use crate::mirror::MirrorError;
 use crate::network::Network;
+use crate::network::ahead::Ahead;
 use crate::network::errand::{Errand, Moved, fault};
 use crate::network::fallback::Fallback;
 use crate::network::peers::{Arrival, Arrivals, NoRoute};
@@ -56,6 +57,7 @@ type Answer = (Job, ContentId, Result<Vec<u8>, MirrorError>);
 struct Transfer<'a> {
     network: &'a Network,
     progress: &'a Progress,
+    ahead: Option<&'a Arc<Ahead>>,
     missing: HashMap<ContentId, u64>,
     arrivals: Box<dyn Arrivals>,
     fallback: Fallback,
@@ -68,12 +70,17 @@ struct Transfer<'a> {
 }
 
 impl Network {
-    /// Fetches whatever of `wanted` is not here, and keeps it.
+    /// Fetches whatever of `wanted` is not here, and keeps it; `ahead` is
+    /// handed what comes.
     ///
     /// # Errors
     /// [`FetchError`]; what came is kept, so that the next try goes on.
-    pub async fn fetch(&self, wanted: &[Wanted]) -> Result<(), FetchError> {
-        self.fetch_with(wanted, &self.progress).await
+    pub async fn fetch(
+        &self,
+        wanted: &[Wanted],
+        ahead: Option<&Arc<Ahead>>,
+    ) -> Result<(), FetchError> {
+        self.fetch_with(wanted, &self.progress, ahead).await
     }
 
     /// One object, fetched if it is not here. Not counted as progress.
@@ -82,7 +89,7 @@ impl Network {
     /// [`FetchError`].
     pub async fn object(&self, wanted: Wanted) -> Result<Vec<u8>, FetchError> {
         for _ in 0..2 {
-            self.fetch_with(&[wanted], &Progress::default()).await?;
+            self.fetch_with(&[wanted], &Progress::default(), None).await?;
             let shelf = Arc::clone(&self.shelf);
             let read = tokio::task::spawn_blocking(move || shelf.object(wanted.id));
             // One that was damaged on disk is fetched a second time.
@@ -94,7 +101,12 @@ impl Network {
         Err(FetchError::Unavailable { missing: 1, wanted: 1, reasons })
     }
 
-    async fn fetch_with(&self, wanted: &[Wanted], progress: &Progress) -> Result<(), FetchError> {
+    async fn fetch_with(
+        &self,
+        wanted: &[Wanted],
+        progress: &Progress,
+        ahead: Option<&Arc<Ahead>>,
+    ) -> Result<(), FetchError> {
         progress.begin(wanted, |wanted| self.shelf.has_object(wanted.id));
         let missing: Vec<Wanted> =
             wanted.iter().filter(|wanted| !self.shelf.has_object(wanted.id)).copied().collect();
@@ -106,6 +118,7 @@ impl Network {
         let mut transfer = Transfer {
             network: self,
             progress,
+            ahead,
             missing: missing.iter().map(|wanted| (wanted.id, wanted.len)).collect(),
             arrivals: self.peers.fetch(missing.clone()),
             fallback: self.fallback(),
@@ -235,7 +248,15 @@ impl Transfer<'_> {
             return Ok(());
         }
         let (shelf, len) = (Arc::clone(&self.network.shelf), bytes.len() as u64);
-        let kept = tokio::task::spawn_blocking(move || shelf.put(id, &bytes)).await;
+        let ahead = self.ahead.cloned();
+        let kept = tokio::task::spawn_blocking(move || {
+            shelf.put(id, &bytes)?;
+            if let Some(ahead) = ahead {
+                ahead.arrived(id, &bytes);
+            }
+            Ok(())
+        })
+        .await;
         match kept.expect("keeping an object does not panic") {
             Ok(()) => {
                 self.missing.remove(&id);

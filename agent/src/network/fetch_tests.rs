@@ -3,91 +3,18 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use container::Here;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use manifest::content::ContentId;
-use manifest::key::PublicKey;
 use manifest::release::plan::Wanted;
 use manifest::trust::bundle::Bundle;
-use store::heads::Heads;
-use store::objects::Objects;
-use store::partials::{Partials, Parts};
+use store::partials::Parts;
 
-use crate::applier::authority::Authority;
 use crate::applier::metadata::Taken;
 use crate::clock;
-use crate::limits::{HEADS_BYTES, PARTIAL_BYTES};
-use crate::mirror::Mirror;
-use crate::network::Network;
+use crate::network::fake::{Fake, network, peer};
 use crate::network::fetch::FetchError;
-use crate::network::peers::{Arrival, Arrivals, NoPeers, Peer, Peers};
+use crate::network::peers::{Arrival, NoPeers, Peers};
 use crate::network::refresh::RefreshFailure;
-use crate::network::shelf::Shelf;
-use crate::testing::{Machine, Vendor};
-
-/// Peers that answer as they are told.
-#[derive(Default)]
-struct Fake {
-    connected: Vec<Peer>,
-    metadata: Vec<(PublicKey, Vec<u8>)>,
-    doubted: Mutex<Vec<PublicKey>>,
-    arrivals: Mutex<Vec<Arrival>>,
-    published: Mutex<Vec<Vec<u8>>>,
-}
-
-struct FakeArrivals(Vec<Arrival>);
-
-impl Peers for Fake {
-    fn connected(&self) -> Vec<Peer> {
-        self.connected.clone()
-    }
-
-    fn ask_metadata(&self, peer: PublicKey, _: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, String>> {
-        let answer = self.metadata.iter().find(|(key, _)| *key == peer);
-        let answer = answer.map(|(_, bytes)| bytes.clone());
-        async move { answer.ok_or_else(|| "it hung up".to_owned()) }.boxed()
-    }
-
-    fn doubt(&self, peer: PublicKey) -> BoxFuture<'_, ()> {
-        self.doubted.lock().unwrap().push(peer);
-        async {}.boxed()
-    }
-
-    fn fetch(&self, _: Vec<Wanted>) -> Box<dyn Arrivals> {
-        Box::new(FakeArrivals(std::mem::take(&mut self.arrivals.lock().unwrap())))
-    }
-
-    fn hold(&self, _: Vec<(ContentId, u64)>) -> BoxFuture<'_, ()> {
-        async {}.boxed()
-    }
-
-    fn hold_more(&self, _: Vec<(ContentId, u64)>) -> BoxFuture<'_, ()> {
-        async {}.boxed()
-    }
-
-    fn withdraw(&self, _: Vec<ContentId>) -> BoxFuture<'_, ()> {
-        async {}.boxed()
-    }
-
-    fn publish(&self, announcement: Vec<u8>) -> BoxFuture<'_, ()> {
-        self.published.lock().unwrap().push(announcement);
-        async {}.boxed()
-    }
-}
-
-impl Arrivals for FakeArrivals {
-    fn next(&mut self) -> BoxFuture<'_, Option<Arrival>> {
-        let next = if self.0.is_empty() { None } else { Some(self.0.remove(0)) };
-        async move { next }.boxed()
-    }
-
-    fn provide(&mut self, _: ContentId, _: Bytes) {}
-}
-
-fn peer(n: u8, is_origin: bool) -> Peer {
-    Peer { key: PublicKey::from_bytes([n; 32]), is_origin }
-}
+use crate::testing::Vendor;
 
 fn object(n: u8) -> Vec<u8> {
     vec![n; 50_000]
@@ -101,25 +28,6 @@ fn arrival(n: u8, bytes: Vec<u8>) -> Arrival {
     Arrival::Object { id: wanted(n).id, bytes: bytes.into(), from: vec![(peer(7, false), 50_000)] }
 }
 
-/// A network side that joined `vendor`'s workgroup, with these peers and mirrors.
-fn network(
-    vendor: &Vendor,
-    peers: Arc<dyn Peers>,
-    mirrors: &[String],
-) -> (tempfile::TempDir, Network) {
-    let machine = Machine::new(vendor);
-    let (home, into) = (machine.home.clone(), machine.place());
-    let (applier, role) = (machine.open(), Vendor::subject().role());
-    let authority = Authority::new(applier);
-    let objects = Objects::open(&home.objects(), 1 << 30).unwrap();
-    let partials = Partials::open(&home.partials(), PARTIAL_BYTES).unwrap();
-    let heads = Heads::open(&home.heads(), HEADS_BYTES).unwrap();
-    let shelf = Arc::new(Shelf::new(authority.clone(), objects, partials, heads));
-    let mirrors = mirrors.iter().map(|mirror| Mirror::new(mirror).unwrap()).collect();
-    let places = (into, home.dir().to_owned());
-    (machine.dir, Network::new(authority, shelf, peers, mirrors, role, places, Arc::new(Here)))
-}
-
 #[tokio::test]
 async fn what_peers_bring_is_kept_and_counted_by_peer() {
     let fake = Fake {
@@ -127,12 +35,12 @@ async fn what_peers_bring_is_kept_and_counted_by_peer() {
         ..Fake::default()
     };
     let (_dir, network) = network(&Vendor::new(), Arc::new(fake), &[]);
-    network.fetch(&[wanted(1), wanted(2)]).await.unwrap();
+    network.fetch(&[wanted(1), wanted(2)], None).await.unwrap();
     assert_eq!(network.shelf.object(wanted(2).id).unwrap().unwrap(), object(2));
     assert_eq!(network.meter.traffic().peers, 100_000);
     assert_eq!(network.progress.summary().objects_done, 2);
     // What is here is not fetched again.
-    network.fetch(&[wanted(1)]).await.unwrap();
+    network.fetch(&[wanted(1)], None).await.unwrap();
 }
 
 #[tokio::test]
@@ -141,7 +49,7 @@ async fn a_lie_is_not_kept_and_a_mirror_helps_out() {
     vendor.repository.put_piece(wanted(1).id, &object(1), 3).unwrap();
     let fake = Fake { arrivals: Mutex::new(vec![arrival(1, object(9))]), ..Fake::default() };
     let (_dir, network) = network(&vendor, Arc::new(fake), &[vendor.mirror()]);
-    network.fetch(&[wanted(1)]).await.unwrap();
+    network.fetch(&[wanted(1)], None).await.unwrap();
     assert_eq!(network.shelf.object(wanted(1).id).unwrap().unwrap(), object(1));
     assert!(network.meter.traffic().mirror > 0);
 }
@@ -154,13 +62,13 @@ async fn one_mirror_without_an_object_does_not_end_a_transfer() {
     }
     let mirrors = [empty.mirror(), vendor.mirror()];
     let (_dir, network) = network(&vendor, Arc::new(NoPeers), &mirrors);
-    network.fetch(&(1..=9).map(wanted).collect::<Vec<_>>()).await.unwrap();
+    network.fetch(&(1..=9).map(wanted).collect::<Vec<_>>(), None).await.unwrap();
 }
 
 #[tokio::test]
 async fn without_a_route_to_anyone_the_failure_says_so() {
     let (_dir, network) = network(&Vendor::new(), Arc::new(NoPeers), &[]);
-    let refused = network.fetch(&[wanted(1)]).await.unwrap_err();
+    let refused = network.fetch(&[wanted(1)], None).await.unwrap_err();
     assert!(matches!(refused, FetchError::NoRoute(_)), "{refused}");
     let refused = network.refresh().await.unwrap_err();
     assert!(matches!(refused, RefreshFailure::NoRoute(_)), "{refused}");
@@ -171,7 +79,7 @@ async fn what_cannot_be_had_is_counted_and_the_mirrors_words_are_told() {
     let vendor = Vendor::new();
     vendor.repository.put_object(wanted(1).id, &object(1)).unwrap();
     let (_dir, network) = network(&vendor, Arc::new(NoPeers), &[vendor.mirror()]);
-    let refused = network.fetch(&[wanted(1), wanted(2)]).await.unwrap_err().to_string();
+    let refused = network.fetch(&[wanted(1), wanted(2)], None).await.unwrap_err().to_string();
     assert!(refused.contains("1 of 2") && refused.contains("is not there"), "{refused}");
     assert!(network.shelf.has_object(wanted(1).id), "what came is kept");
 }

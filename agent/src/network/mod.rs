@@ -5,9 +5,14 @@
 //! implements; mirrors are its second way.
 
 pub mod account;
+pub mod ahead;
+#[cfg(test)]
+mod ahead_tests;
 pub mod assemble;
 pub mod draft;
 mod errand;
+#[cfg(test)]
+mod fake;
 pub mod fallback;
 pub mod fetch;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::applier::ApplyError;
 use crate::clock;
 use crate::limits::PROBE_DETAIL_CHARS;
 use crate::network::Network;
+use crate::network::ahead::Ahead;
 use crate::network::assemble::{AssembleError, Blame, assemble};
 use crate::network::fetch::cause;
 use crate::network::prepare::Prepared;
@@ -31,11 +32,13 @@ pub struct Done {
     pub floors: Option<Floors>,
     /// The plan, if one was made.
     prepared: Option<Arc<Prepared>>,
+    /// The release as far as it is written, if objects were fetched for it.
+    ahead: Option<Ahead>,
 }
 
 impl From<Input> for Done {
     fn from(input: Input) -> Self {
-        Self { input, floors: None, prepared: None }
+        Self { input, floors: None, prepared: None, ahead: None }
     }
 }
 
@@ -44,6 +47,7 @@ pub struct Driver {
     network: Arc<Network>,
     jobs: JoinSet<Done>,
     prepared: Option<Arc<Prepared>>,
+    ahead: Option<Ahead>,
     /// Whether bytes were counted from nothing for what is under way.
     metered: bool,
 }
@@ -52,7 +56,7 @@ impl Driver {
     /// A driver that uses `network` and its applier.
     #[must_use]
     pub fn new(network: Arc<Network>) -> Self {
-        Self { network, jobs: JoinSet::new(), prepared: None, metered: false }
+        Self { network, jobs: JoinSet::new(), prepared: None, ahead: None, metered: false }
     }
 
     /// Does everything that `machine` says now; long jobs are begun.
@@ -82,10 +86,9 @@ impl Driver {
     /// What the job that ends next brings; waits for ever if there is none.
     pub async fn done(&mut self) -> Done {
         match self.jobs.join_next().await {
-            Some(Ok(done)) => {
-                if done.prepared.is_some() {
-                    self.prepared.clone_from(&done.prepared);
-                }
+            Some(Ok(mut done)) => {
+                self.prepared = done.prepared.take().or(self.prepared.take());
+                self.ahead = done.ahead.take().or(self.ahead.take());
                 done
             }
             Some(Err(error)) => {
@@ -134,18 +137,13 @@ impl Driver {
             }
             Output::Fetch => match self.prepared.clone() {
                 Some(prepared) => {
-                    self.jobs.spawn(async move {
-                        match network.fetch(&prepared.plan.wanted()).await {
-                            Ok(()) => Input::Fetched.into(),
-                            Err(error) => failed(&error),
-                        }
-                    });
+                    self.jobs.spawn(fetch(network, prepared));
                 }
                 None => self.lost(),
             },
-            Output::Stage => match self.prepared.clone() {
-                Some(prepared) => {
-                    self.jobs.spawn(stage(network, prepared));
+            Output::Stage => match self.ahead.take() {
+                Some(ahead) => {
+                    self.jobs.spawn(stage(network, ahead));
                 }
                 None => self.lost(),
             },
@@ -166,7 +164,9 @@ impl Driver {
             }
             Output::Discard => {
                 // Dropping the jobs ends them.
-                (self.jobs, self.prepared) = (JoinSet::new(), None);
+                self.jobs = JoinSet::new();
+                (self.prepared, self.ahead) = (None, None);
+                authority.ask(|applier| applier.discard_staged()).await?;
                 let gone = network.shelf.need([])?;
                 network.peers.withdraw(gone).await;
             }
@@ -196,9 +196,7 @@ async fn refresh(network: Arc<Network>, kept: Remembered) -> Done {
 pub async fn decide(network: &Network, kept: Remembered) -> Done {
     let decided = network.authority.ask(move |applier| applier.decide(&kept, clock::wall())).await;
     match decided {
-        Ok((decision, floors)) => {
-            Done { input: Input::Decided(decision), floors: Some(floors), prepared: None }
-        }
+        Ok((decision, floors)) => Done { floors: Some(floors), ..Input::Decided(decision).into() },
         Err(error) => failed(&error),
     }
 }
@@ -207,26 +205,29 @@ fn planned(network: &Network, prepared: Prepared) -> Done {
     let missing = |wanted: &Wanted| !network.shelf.has_object(wanted.id);
     let wanted = prepared.plan.wanted();
     let wire_bytes = wanted.iter().filter(|wanted| missing(wanted)).map(|wanted| wanted.len).sum();
-    let input = Input::Planned { wire_bytes };
-    Done { input, floors: None, prepared: Some(Arc::new(prepared)) }
+    Done { prepared: Some(Arc::new(prepared)), ..Input::Planned { wire_bytes }.into() }
 }
 
-async fn stage(network: Arc<Network>, prepared: Arc<Prepared>) -> Done {
-    let manifest = Arc::clone(&prepared.manifest);
-    let begun = network.authority.ask(move |applier| applier.stage(manifest)).await;
-    let (slot, staging) = match begun {
-        Ok(begun) => begun,
+async fn fetch(network: Arc<Network>, prepared: Arc<Prepared>) -> Done {
+    let ahead = match Ahead::begin(&network, prepared).await {
+        Ok(ahead) => ahead,
         Err(error) => return failed(&error),
     };
-    let (shelf, plan) = (Arc::clone(&network.shelf), Arc::clone(&prepared));
-    let codec = Arc::clone(&network.codec);
-    let made = tokio::task::spawn_blocking(move || -> Result<(), AssembleError> {
-        assemble(&plan, &shelf, &staging, &*codec)?;
-        staging.finish()?;
-        Ok(())
+    match ahead.fetch(&network).await {
+        Ok(ahead) => Done { ahead: Some(ahead), ..Input::Fetched.into() },
+        Err(error) => failed(&error),
+    }
+}
+
+async fn stage(network: Arc<Network>, ahead: Ahead) -> Done {
+    let (shelf, codec) = (Arc::clone(&network.shelf), Arc::clone(&network.codec));
+    let prepared = Arc::clone(ahead.prepared());
+    let made = tokio::task::spawn_blocking(move || -> Result<SlotName, AssembleError> {
+        assemble(&ahead, &shelf, &*codec)?;
+        Ok(ahead.finish()?)
     });
     match made.await.expect("staging does not panic") {
-        Ok(()) => Input::Staged { slot, traffic: network.meter.traffic() }.into(),
+        Ok(slot) => Input::Staged { slot, traffic: network.meter.traffic() }.into(),
         Err(error) => {
             match error.blame() {
                 Some(Blame::File(content)) => {
