@@ -31,7 +31,10 @@ pub(crate) fn draw(path: &Path, runs: &[Run]) -> Drawn {
         &panels[2],
         "payloads that the seeder sent",
         runs,
-        &[("all members together", &|run| Some(run.egress))],
+        &[
+            ("all", &|run| Some(run.egress)),
+            ("blocks of the update", &|run| Some(run.egress_in_blocks)),
+        ],
     )?;
     growth(
         &panels[3],

@@ -19,6 +19,8 @@ pub(crate) struct Run {
     /// seconds; those that never got it are missing at the end.
     pub(crate) took: Vec<f64>,
     pub(crate) egress: f64,
+    /// What of it was the update itself.
+    pub(crate) egress_in_blocks: f64,
     pub(crate) frames: u64,
     most_frames: u64,
     /// Bytes that a member sent, in payloads.
@@ -32,7 +34,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// The head of the table.
-    pub(crate) const HEAD: &'static str = "| members | seed | bound, s | 50 %, s | 90 %, s | 99 %, s | all, s | seeder sent, payloads | frames of a member, median (most) | it sent, payloads (most) | peers (most) | memory, KB a member | played in, s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|";
+    pub(crate) const HEAD: &'static str = "| members | seed | bound, s | 50 %, s | 90 %, s | 99 %, s | all, s | seeder sent, payloads (of it blocks) | frames of a member, median (most) | it sent, payloads (most) | peers (most) | memory, KB a member | played in, s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
     /// Plays one.
     pub(crate) fn play(members: usize, kib: usize, seed: u64, minutes: u64) -> Self {
@@ -55,6 +57,7 @@ impl Run {
             bound: outcome.bound.as_secs_f64(),
             took,
             egress: outcome.egress(),
+            egress_in_blocks: outcome.egress_in_blocks(),
             frames,
             most_frames,
             sent: payloads(sent),
@@ -91,6 +94,7 @@ impl Run {
             "bound_s": self.bound,
             "took_s": self.took,
             "egress": self.egress,
+            "egress_in_blocks": self.egress_in_blocks,
             "frames": [self.frames, self.most_frames],
             "sent": [self.sent, self.most_sent],
             "peers": [self.peers, self.most_peers],
@@ -118,6 +122,7 @@ impl Run {
             bound: real("bound_s")?,
             took: took.iter().filter_map(Value::as_f64).collect(),
             egress: real("egress")?,
+            egress_in_blocks: real("egress_in_blocks")?,
             frames: frames.0 as u64,
             most_frames: frames.1 as u64,
             sent: sent.0,
@@ -139,10 +144,11 @@ impl fmt::Display for Run {
                 None => write!(f, "| – ")?,
             }
         }
-        let Self { egress, frames, most_frames, sent, most_sent, peers, most_peers, .. } = self;
+        let Self { egress, egress_in_blocks, frames, most_frames, .. } = self;
+        let Self { sent, most_sent, peers, most_peers, .. } = self;
         write!(
             f,
-            "| {egress:.1} | {frames} ({most_frames}) | {sent:.2} ({most_sent:.0}) | {peers} ({most_peers}) | {} | {:.0} |",
+            "| {egress:.1} ({egress_in_blocks:.1}) | {frames} ({most_frames}) | {sent:.2} ({most_sent:.0}) | {peers} ({most_peers}) | {} | {:.0} |",
             self.kb_a_member, self.played
         )
     }

@@ -12,6 +12,8 @@ pub struct Share {
     pub parcels: u64,
     /// See `parcels`; packet headers counted.
     pub bytes: u64,
+    /// Of `bytes`, those of blocks, without packet headers.
+    pub blocks: u64,
     /// The most peers it had at one time.
     pub peers: usize,
 }
@@ -50,6 +52,12 @@ impl Outcome {
     #[must_use]
     pub fn egress(&self) -> f64 {
         self.shares[0].bytes as f64 / self.payload as f64
+    }
+
+    /// What of it was the update itself; the rest tells of members and news.
+    #[must_use]
+    pub fn egress_in_blocks(&self) -> f64 {
+        self.shares[0].blocks as f64 / self.payload as f64
     }
 
     /// Median and highest of what members show.

@@ -8,7 +8,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use swarm::wire::Frame;
+use swarm::wire::{Frame, Lane};
 
 use super::people::Place;
 
@@ -34,6 +34,13 @@ pub(crate) enum Parcel {
 }
 
 impl Parcel {
+    fn block_bytes(&self) -> usize {
+        match self {
+            Self::Frame(frame) if frame.lane() == Lane::Data => frame.wire_bytes(),
+            _ => 0,
+        }
+    }
+
     fn bytes(&self, news: usize) -> usize {
         let records = |list: &[Bytes]| list.iter().map(|record| 2 + record.len()).sum::<usize>();
         match self {
@@ -72,6 +79,8 @@ pub(crate) struct Sent {
     pub(crate) parcels: u64,
     /// Bytes, packet headers counted.
     pub(crate) bytes: u64,
+    /// Of them, those of blocks, without packet headers.
+    pub(crate) blocks: u64,
 }
 
 /// Parcels that arrive, by the number of the receiver's own connection.
@@ -197,6 +206,7 @@ impl Wires {
             bytes += packets(bytes);
             line.sent.parcels += parcels.len() as u64;
             line.sent.bytes += bytes as u64;
+            line.sent.blocks += parcels.iter().map(Parcel::block_bytes).sum::<usize>() as u64;
             line.leaving = Some((wire, parcels));
             return Some(now + at_rate(bytes, self.places[member].up));
         }

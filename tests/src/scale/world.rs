@@ -183,6 +183,7 @@ impl World {
                 took: member.took,
                 parcels: after.parcels - before.parcels,
                 bytes: after.bytes - before.bytes,
+                blocks: after.blocks - before.blocks,
                 peers: member.most_peers,
             });
         }
