@@ -27,12 +27,14 @@ const MAX_DECLINE: isize = 4096;
 
 /// The runs of `piece` that resemble old bytes.
 pub(crate) fn segments(index: &Index<'_>, piece: &[u8], habit: Habit) -> Vec<Segment> {
-    let mut scan = Scan { habit, index, old: index.text(), new: piece, at: 0, last: None };
+    let growth = Growth::new(habit);
+    let mut scan = Scan { habit, index, old: index.text(), new: piece, at: 0, last: None, growth };
     let mut found = Vec::new();
     while let Some(next) = scan.next_match() {
         let (ended, begun) = scan.grown(Some(next));
         found.extend(ended);
         scan.last = Some(begun.expect("a match was given"));
+        scan.growth = Growth::new(habit);
     }
     found.extend(scan.grown(None).0);
     found
@@ -47,6 +49,8 @@ struct Scan<'a> {
     at: usize,
     /// Where the last match begins, grown backwards.
     last: Option<Start>,
+    /// How far it was grown forwards.
+    growth: Growth,
 }
 
 /// A place in the piece and its old counterpart.
@@ -94,7 +98,11 @@ impl Scan<'_> {
                 return Some(start);
             }
             if found.len == score && found.len > 0 {
-                self.at += found.len.max(self.going_on());
+                let len = found.len.max(self.going_on());
+                if let Some(start) = self.taken_up(len) {
+                    return Some(start);
+                }
+                self.at += len;
                 (scored_to, score) = (self.at, 0);
                 continue;
             }
@@ -103,11 +111,29 @@ impl Scan<'_> {
             scored_to = scored_to.max(self.at);
             let going_on = self.going_on();
             if going_on >= CONTENT_WITH {
+                if let Some(start) = self.taken_up(going_on) {
+                    return Some(start);
+                }
                 self.at += going_on;
                 (scored_to, score) = (self.at, 0);
             }
         }
         None
+    }
+
+    /// The last match taken up again, for so many bytes, if it cannot grow up to
+    /// here; moves behind them.
+    fn taken_up(&mut self, len: usize) -> Option<Start> {
+        let last = self.last.filter(|_| len >= CONTENT_WITH)?;
+        let done = self.growth.len;
+        let old = &self.old[last.old + done..];
+        let new = &self.new[last.new + done..self.at];
+        if self.growth.over(old.iter().zip(new)) {
+            return None;
+        }
+        let start = Start { new: self.at, old: last.old + (self.at - last.new) };
+        self.at += len;
+        Some(start)
     }
 
     /// Grows the last match forwards and `next` backwards until they meet.
@@ -136,14 +162,18 @@ impl Scan<'_> {
     fn forward(&self, start: Start, limit: usize) -> usize {
         let old = &self.old[start.old..];
         let new = &self.new[start.new..limit];
-        grow(old.iter().zip(new), self.habit.strictness)
+        let mut growth = Growth::new(self.habit);
+        growth.over(old.iter().zip(new));
+        growth.best_len
     }
 
     /// How far the match at `start` grows backwards, at most down to `floor` in the piece.
     fn backward(&self, start: Start, floor: usize) -> usize {
         let old = &self.old[..start.old];
         let new = &self.new[floor..start.new];
-        grow(old.iter().rev().zip(new.iter().rev()), self.habit.strictness)
+        let mut growth = Growth::new(self.habit);
+        growth.over(old.iter().rev().zip(new.iter().rev()));
+        growth.best_len
     }
 
     /// How many of the `overlap` bytes, `skipped` behind `last`, it should keep.
@@ -163,21 +193,39 @@ impl Scan<'_> {
     }
 }
 
-/// The length at which equal bytes most outnumber differing ones, each of
-/// these counting `strictness` times.
-fn grow<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>, strictness: isize) -> usize {
-    let (mut score, mut best_score, mut best_len) = (0isize, 0isize, 0);
-    for (index, (old, new)) in pairs.enumerate() {
-        score += if old == new { 1 } else { -strictness };
-        if score > best_score {
-            best_score = score;
-            best_len = index + 1;
-        }
-        if score < best_score - MAX_DECLINE {
-            break;
-        }
+/// A match as it grows.
+struct Growth {
+    strictness: isize,
+    /// How far it was looked at.
+    len: usize,
+    score: isize,
+    best_score: isize,
+    /// The length at which equal bytes most outnumber differing ones, each of
+    /// these counting `strictness` times.
+    best_len: usize,
+}
+
+impl Growth {
+    fn new(habit: Habit) -> Self {
+        Self { strictness: habit.strictness, len: 0, score: 0, best_score: 0, best_len: 0 }
     }
-    best_len
+
+    /// Goes on over the next `pairs` of old and new bytes; false if it only
+    /// gets worse, and goes on no more.
+    fn over<'a>(&mut self, pairs: impl Iterator<Item = (&'a u8, &'a u8)>) -> bool {
+        for (old, new) in pairs {
+            if self.score < self.best_score - MAX_DECLINE {
+                break;
+            }
+            self.len += 1;
+            self.score += if old == new { 1 } else { -self.strictness };
+            if self.score > self.best_score {
+                self.best_score = self.score;
+                self.best_len = self.len;
+            }
+        }
+        self.score >= self.best_score - MAX_DECLINE
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +253,18 @@ mod tests {
         let mut new = old.clone();
         (30..2000).step_by(30).for_each(|at| new[at] ^= 1);
         assert_eq!(found(&old, &new), [Segment { new: 0, old: 0, len: 2000 }]);
+    }
+
+    #[test]
+    fn a_match_is_taken_up_behind_much_that_differs() {
+        let old = numbers(0..5000);
+        let mut new = old.clone();
+        new[4000..12_000].fill(1);
+        let ends = [
+            Segment { new: 0, old: 0, len: 4000 },
+            Segment { new: 12_000, old: 12_000, len: 8000 },
+        ];
+        assert_eq!(found(&old, &new), ends);
     }
 
     #[test]
