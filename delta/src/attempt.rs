@@ -1,14 +1,18 @@
 //! One piece, tried several ways: the smallest delta wins.
 
-use crate::body::{self, BodyError, Choice};
+use std::collections::BTreeSet;
+
+use crate::body::{self, BodyError, Choice, Written};
 use crate::control::Copy;
+use crate::costs::Costs;
 use crate::encode::{Delta, Part, Source};
 use crate::format::{self, Codec, Header, Mark, mark};
 use crate::image::Image;
 use crate::index::Index;
-use crate::limits::max_copies;
+use crate::limits::{MAX_SOURCES, max_copies};
 use crate::literals::WAYS_APART;
 use crate::matcher::{self, Habit};
+use crate::mixture;
 use crate::old::Old;
 use crate::read_at::ReadAt;
 use crate::segment::Segment;
@@ -44,6 +48,12 @@ const FEW_BYTES: usize = 8 << 10;
 /// Deltas above this owe little to what zones cost to tell.
 const NEARLY_NOTHING: usize = 2 << 10;
 
+/// A mixture must promise to save so many bytes.
+const LEAST_SAVED: usize = 32;
+
+/// And one byte of so many: what models learn otherwise is not foreseen.
+const WORTH_MIXING: usize = 64;
+
 /// One piece and what may be said of it.
 pub(crate) struct Attempt<'a> {
     pub(crate) index: &'a Index<'a>,
@@ -71,8 +81,15 @@ struct Best {
     delta: Delta,
     /// Its segments, unless it is the piece as it is.
     told: Option<Vec<Segment>>,
-    /// All segments that were tried, and the length of their delta.
-    tried: Vec<(Vec<Segment>, usize)>,
+    tried: Vec<Tried>,
+}
+
+/// Segments that were tried.
+struct Tried {
+    segments: Vec<Segment>,
+    /// The length of their delta.
+    len: usize,
+    costs: Costs,
 }
 
 impl Best {
@@ -92,6 +109,7 @@ impl Attempt<'_> {
         if !self.is_packed(&best) && self.thorough {
             self.try_habit(&mut best, target_mark, second);
         }
+        self.try_mixture(&mut best, target_mark);
         let is_hard = best.len() > self.piece.len() / 2;
         // All old bytes are at hand, and help what is nearly told or badly.
         let is_cheap_to_try = self.index.text().len() <= SMALL_TEXT
@@ -118,7 +136,7 @@ impl Attempt<'_> {
                 ways.extend((0..WAYS_APART).map(|apart| (false, apart)));
             }
             for (zoned, apart) in ways {
-                let coded = self.coded(target_mark, &segments, (zoned, apart));
+                let (coded, _) = self.coded(target_mark, &segments, (zoned, apart));
                 if coded.object.len() < smallest.object.len() {
                     smallest = coded;
                 }
@@ -152,19 +170,37 @@ impl Attempt<'_> {
     /// Takes the delta of these segments if it is the smallest; gives its
     /// length, of none if there are too many.
     fn offer(&self, best: &mut Best, target_mark: Mark, segments: Vec<Segment>) -> usize {
-        if let Some((_, len)) = best.tried.iter().find(|(tried, _)| *tried == segments) {
-            return *len;
+        if let Some(tried) = best.tried.iter().find(|tried| tried.segments == segments) {
+            return tried.len;
         }
         if segments.len() as u64 > max_copies(self.piece.len() as u64) {
             return usize::MAX;
         }
-        let coded = self.coded(target_mark, &segments, (true, 0));
+        let (coded, costs) = self.coded(target_mark, &segments, (true, 0));
         let len = coded.object.len();
-        best.tried.push((segments.clone(), len));
+        best.tried.push(Tried { segments: segments.clone(), len, costs });
         if len < best.len() {
             (best.delta, best.told) = (coded, Some(segments));
         }
         len
+    }
+
+    /// Tries the best segments and others that were tried, each where they are
+    /// cheaper.
+    fn try_mixture(&self, best: &mut Best, target_mark: Mark) {
+        best.tried.sort_by_key(|tried| tried.len);
+        let [first, others @ ..] = &best.tried[..] else { return };
+        let mixed = others.iter().map(|other| {
+            let ways = [first, other].map(|tried| (&tried.segments[..], &tried.costs));
+            mixture::mixed(self.index, self.piece.len(), ways[0], ways[1])
+        });
+        let Some((segments, saved)) = mixed.max_by_key(|(_, saved)| *saved) else { return };
+        let least = LEAST_SAVED.max(first.len / WORTH_MIXING) as u64;
+        let sources: BTreeSet<usize> =
+            segments.iter().map(|segment| self.index.source_of(segment.old)).collect();
+        if saved >= least * 8 * 256 && sources.len() <= MAX_SOURCES {
+            self.offer(best, target_mark, segments);
+        }
     }
 
     /// What may serve where bytes are hard to shorten: even short segments, or
@@ -190,7 +226,12 @@ impl Attempt<'_> {
 
     /// The piece as copies of `segments`, and what lies between; whether with
     /// zones, and how literals are told apart.
-    fn coded(&self, target_mark: Mark, segments: &[Segment], (zoned, apart): (bool, u32)) -> Delta {
+    fn coded(
+        &self,
+        target_mark: Mark,
+        segments: &[Segment],
+        (zoned, apart): (bool, u32),
+    ) -> (Delta, Costs) {
         let places = segments.iter().map(|segment| segment.old);
         let used = Used::new(self.index, self.sources, places);
         let mut made = 0;
@@ -209,10 +250,11 @@ impl Attempt<'_> {
         let written = Old::new(&header, &given)
             .map_err(BodyError::Old)
             .and_then(|old| body::write(self.piece, &choice, &old));
-        let (bare, body) = written.expect("segments lie within the piece and its sources");
-        let object = format::write(Codec::Coded { bare }, &header, &body);
+        let Written { has_bare, body, costs } =
+            written.expect("segments lie within the piece and its sources");
+        let object = format::write(Codec::Coded { bare: has_bare }, &header, &body);
         let sources = used.sources.iter().map(|source| self.names[*source]).collect();
-        Delta { object, sources }
+        (Delta { object, sources }, costs)
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::coder::{Coder, Reader, Writer};
 use crate::control::{self, ControlError, Copy};
 use crate::corrections::{self, CorrectionError};
+use crate::costs::Costs;
 use crate::extra::{self, ExtraError, Hole};
 use crate::gathered::Gathered;
 use crate::old::{Old, OldError};
@@ -62,26 +63,32 @@ pub(crate) struct Choice<'a> {
     pub(crate) apart: u32,
 }
 
-/// Writes how `new` is made of `old`, and says whether it has bare bytes.
+/// How a target is told.
+pub(crate) struct Written {
+    pub(crate) has_bare: bool,
+    pub(crate) body: Vec<u8>,
+    /// What its bytes cost.
+    pub(crate) costs: Costs,
+}
+
+/// Writes how `new` is made of `old`.
 ///
 /// # Errors
 /// If the copies lead outside, or old bytes cannot be read.
-pub(crate) fn write(
-    new: &[u8],
-    choice: &Choice<'_>,
-    old: &Old<'_>,
-) -> Result<(bool, Vec<u8>), BodyError> {
+pub(crate) fn write(new: &[u8], choice: &Choice<'_>, old: &Old<'_>) -> Result<Written, BodyError> {
     let mut writer = Writer::new();
     let mut draft = draft(&mut writer, new, choice, old, new.len())?;
     draft.buffer[draft.start..].copy_from_slice(new);
-    let bare = extra::write(&mut writer, &draft.buffer, &draft.holes, (choice.depth, choice.apart));
+    let (buffer, way) = ((&draft.buffer[..], draft.start), (choice.depth, choice.apart));
+    let bare = extra::write(&mut writer, buffer, &draft.holes, way);
     let mut body = Vec::new();
     if !bare.is_empty() {
         varint::write(&mut body, bare.len() as u64);
         body.extend_from_slice(&bare);
     }
     body.extend_from_slice(&writer.finish());
-    Ok((!bare.is_empty(), body))
+    let costs = Costs::of(writer.costs());
+    Ok(Written { has_bare: !bare.is_empty(), body, costs })
 }
 
 /// Makes the target of `target_len` bytes that `body` tells.

@@ -7,6 +7,8 @@
 //! no byte and panics at none: behind the end it goes on with what it has, so
 //! that whoever reads must bound how much.
 
+use std::ops::Range;
+
 /// One decision and how likely it was so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bit {
@@ -222,6 +224,10 @@ pub(crate) trait Coder {
 
     /// Codes `count` bits, at most 16, that are as likely as not.
     fn even(&mut self, count: u32, value: u32) -> u32;
+
+    /// Hears which byte of the target the next decisions are about.
+    #[inline(always)]
+    fn about(&mut self, _place: usize) {}
 }
 
 /// A state below this takes four more bytes.
@@ -235,16 +241,55 @@ struct Share {
     bits: u32,
 }
 
+impl Share {
+    /// What it costs, in 256ths of a bit.
+    fn price(self) -> u32 {
+        if self.len == 1 {
+            return self.bits * 256;
+        }
+        u32::from(PRICES[(self.len << (16 - self.bits) >> 5).min(2047) as usize])
+    }
+}
+
 /// Takes decisions, and gives bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     /// The last is coded first.
     shares: Vec<Share>,
+    topics: Vec<Topic>,
+}
+
+/// What some decisions are about.
+#[derive(Debug, Clone, Copy)]
+struct Topic {
+    /// A byte of the target.
+    place: usize,
+    /// How many decisions came before.
+    begin: usize,
+    /// How many bytes stand beside the stream.
+    beside: usize,
 }
 
 impl Writer {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// What the decisions about each byte of the target cost, in 256ths of a
+    /// bit, in the order in which they were taken.
+    pub(crate) fn costs(&self) -> impl Iterator<Item = (usize, u64)> {
+        let ends = self.topics.iter().skip(1).map(|next| next.begin);
+        let ends = ends.chain([self.shares.len()]);
+        self.topics.iter().zip(ends).map(|(topic, end)| {
+            let prices = self.shares[topic.begin..end].iter().map(|share| u64::from(share.price()));
+            (topic.place, prices.sum::<u64>() + topic.beside as u64 * 8 * 256)
+        })
+    }
+
+    /// Says that these bytes of the target are left beside the stream.
+    pub(crate) fn leave(&mut self, place: Range<usize>) {
+        let begin = self.shares.len();
+        self.topics.extend(place.map(|place| Topic { place, begin, beside: 1 }));
     }
 
     /// The bytes of all decisions.
@@ -309,6 +354,11 @@ impl Coder for Writer {
     fn even(&mut self, count: u32, value: u32) -> u32 {
         self.shares.push(Share { start: value, len: 1, bits: count });
         value
+    }
+
+    #[inline]
+    fn about(&mut self, place: usize) {
+        self.topics.push(Topic { place, begin: self.shares.len(), beside: 0 });
     }
 }
 

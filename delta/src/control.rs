@@ -88,6 +88,8 @@ pub(crate) fn code<C: Coder>(
     let mut stayed = false;
     for index in 0..found as usize {
         let told = copies.get(index).copied().unwrap_or(Copy { extra: 0, address: 0, len: 1 });
+        // Who writes has so many bytes in memory.
+        coder.about(new_end as usize);
         let extra = model.extra.code(coder, told.extra as u64);
         let new = new_end.checked_add(extra).filter(|new| *new <= target_len);
         let new = new.ok_or(beyond_target)?;

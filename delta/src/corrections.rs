@@ -123,7 +123,11 @@ fn code_as<C: Coder>(
     let mut history = 0;
     let (mut old_slot, mut amount_slot) = (0, 0);
     let mut past_gaps = 0u64;
+    let mut spots = Spots { copies: copies.iter(), end: 0, extra: 0 };
     loop {
+        if C::WRITES {
+            coder.about(spots.spot(at));
+        }
         let gap = if C::WRITES { common_bytes(&bytes[at..], &new[at..], 0) } else { 0 };
         let class = (u64::BITS - u64::leading_zeros(last_gap)).div_ceil(2).min(5);
         let (slot, recalled) = model.gap_after.code(coder, past_gaps, gap as u64);
@@ -214,6 +218,27 @@ fn remember(amounts: &mut [u32; 1 << AMOUNT_BITS], amount: u32) {
         // Behind where it stood, all stay.
         moving &= u32::from(here == amount).wrapping_sub(1);
         before = here;
+    }
+}
+
+/// Where copied bytes go in the target.
+struct Spots<'a> {
+    copies: std::slice::Iter<'a, Copy>,
+    /// The end of the last copy looked at.
+    end: usize,
+    /// The bytes of the target before it that are not copied.
+    extra: usize,
+}
+
+impl Spots<'_> {
+    /// Where the byte at `at` goes. Asked in ascending order.
+    fn spot(&mut self, at: usize) -> usize {
+        while self.end <= at {
+            let Some(copy) = self.copies.next() else { break };
+            self.end += copy.len;
+            self.extra += copy.extra;
+        }
+        at + self.extra
     }
 }
 

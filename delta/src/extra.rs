@@ -81,10 +81,11 @@ fn chunks(place: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
     (start..end).step_by(CHUNK_BYTES).map(move |at| at..(at + CHUNK_BYTES).min(end))
 }
 
-/// Writes the bytes of `holes` in `buffer`; gives those that are left bare.
+/// Writes the bytes of `holes` in `buffer`, in which the target begins at
+/// `origin`; gives those that are left bare.
 pub(crate) fn write(
     writer: &mut Writer,
-    buffer: &[u8],
+    (buffer, origin): (&[u8], usize),
     holes: &[Hole],
     (depth, way): (usize, u32),
 ) -> Vec<u8> {
@@ -97,17 +98,20 @@ pub(crate) fn write(
     for hole in holes {
         filling.enter(hole);
         for chunk in chunks(&hole.place) {
+            writer.about(chunk.start - origin);
             let (ops, price) = parser.steps(&filling.model, filling.past, chunk.start, chunk.end);
             if chunk.len() >= MIN_BARE_BYTES {
                 let as_it_is = chunk.len() as u64 * 8 * 256;
                 let bare_here = price >= as_it_is - as_it_is / 512;
                 if writer.bit(&mut filling.bare, bare_here) {
+                    writer.leave(chunk.start - origin..chunk.end - origin);
                     bare.extend_from_slice(&buffer[chunk]);
                     continue;
                 }
             }
             let mut at = chunk.start;
             for op in ops {
+                writer.about(at - origin);
                 let around = Around::new(buffer, at, filling.past);
                 filling.model.code(writer, filling.past, around, op);
                 filling.past = filling.past.after(op);
@@ -203,7 +207,7 @@ mod tests {
 
     fn round_trip(buffer: &[u8], holes: &[Hole]) -> (usize, usize) {
         let mut writer = Writer::new();
-        let bare = write(&mut writer, buffer, holes, (16, 0));
+        let bare = write(&mut writer, (buffer, 0), holes, (16, 0));
         let coded = writer.finish();
         let mut made = buffer.to_vec();
         holes.iter().for_each(|hole| made[hole.place.clone()].fill(0));
@@ -243,7 +247,7 @@ mod tests {
         let bytes = noise(3000);
         let hole = [Hole { place: 1000..3000, alike: None }];
         let mut writer = Writer::new();
-        let bare = write(&mut writer, &bytes, &hole, (16, 0));
+        let bare = write(&mut writer, (&bytes, 0), &hole, (16, 0));
         let coded = writer.finish();
         assert_eq!(bare.len(), 2000);
         let taken = |bare: &[u8]| read(Reader::new(&coded), &mut bytes.clone(), &hole, bare);

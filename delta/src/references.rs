@@ -70,7 +70,9 @@ pub(crate) fn code<C: Coder>(
             let after = if C::WRITES { &new[run.clone()] } else { &[][..] };
             let scan = sites::Scan { zone, zones, old_va, new_va };
             let here = Run::new(old_va, new_va, to - from);
+            let from_here = (place - zones.start) as usize + skipped;
             scan.each(&mut bytes[run], |bytes, field| {
+                coder.about(from_here + field.at);
                 references.field(coder, here, field, bytes, after);
             });
         }
