@@ -7,6 +7,7 @@ use crate::control::Copy;
 use crate::costs::Costs;
 use crate::encode::{Delta, Part, Source};
 use crate::format::{self, Codec, Header, Mark, mark};
+use crate::hints;
 use crate::image::Image;
 use crate::index::Index;
 use crate::limits::{MAX_SOURCES, max_copies};
@@ -48,11 +49,12 @@ const FEW_BYTES: usize = 8 << 10;
 /// Deltas above this owe little to what zones cost to tell.
 const NEARLY_NOTHING: usize = 2 << 10;
 
-/// A mixture must promise to save so many bytes.
+/// A mixture, or hints, must promise to save so many bytes.
 const LEAST_SAVED: usize = 32;
 
 /// And one byte of so many: what models learn otherwise is not foreseen.
 const WORTH_MIXING: usize = 64;
+const WORTH_HINTS: usize = 16;
 
 /// One piece and what may be said of it.
 pub(crate) struct Attempt<'a> {
@@ -92,6 +94,12 @@ struct Tried {
     costs: Costs,
 }
 
+/// What an attempt found.
+pub(crate) struct Found {
+    pub(crate) delta: Delta,
+    tried: Vec<Tried>,
+}
+
 impl Best {
     fn len(&self) -> usize {
         self.delta.object.len()
@@ -100,7 +108,7 @@ impl Best {
 
 impl Attempt<'_> {
     /// The smallest delta found.
-    pub(crate) fn smallest(&self) -> Delta {
+    pub(crate) fn smallest(&self) -> Found {
         let target_mark = mark(&blake3::hash(self.piece));
         let mut best = Best { delta: self.whole(target_mark), told: None, tried: Vec::new() };
         let [first, second] = HABITS;
@@ -125,7 +133,12 @@ impl Attempt<'_> {
                 self.offer(&mut best, target_mark, hint);
             }
         }
-        let Best { delta: mut smallest, told, .. } = best;
+        if !self.is_packed(&best)
+            && let Some(hinted) = self.hinted(&best.tried)
+        {
+            self.offer(&mut best, target_mark, hinted);
+        }
+        let Best { delta: mut smallest, told, tried } = best;
         if let Some(segments) = told
             && smallest.object.len() <= FEW_BYTES
         {
@@ -142,7 +155,15 @@ impl Attempt<'_> {
                 }
             }
         }
-        smallest
+        Found { delta: smallest, tried }
+    }
+
+    /// A delta of what another attempt found, with fewer sources, and hints.
+    pub(crate) fn with_hints(&self, found: &Found) -> Option<Delta> {
+        let segments = self.hinted(&found.tried)?;
+        let is_allowed = segments.len() as u64 <= max_copies(self.piece.len() as u64);
+        let target_mark = mark(&blake3::hash(self.piece));
+        is_allowed.then(|| self.coded(target_mark, &segments, (true, 0)).0)
     }
 
     /// Whether much is new and nothing made that shorter.
@@ -201,6 +222,24 @@ impl Attempt<'_> {
         if saved >= least * 8 * 256 && sources.len() <= MAX_SOURCES {
             self.offer(best, target_mark, segments);
         }
+    }
+
+    /// Segments that were tried, and hints before them, where these promise
+    /// the smallest delta.
+    fn hinted(&self, tried: &[Tried]) -> Option<Vec<Segment>> {
+        // What is masked is not what would be gathered.
+        if self.image.is_some() {
+            return None;
+        }
+        let smallest = tried.iter().map(|tried| tried.len).min()?;
+        let least = LEAST_SAVED.max(smallest / WORTH_HINTS);
+        let promised = tried.iter().filter_map(|tried| {
+            let least = least + tried.len - smallest;
+            let (hints, saved) =
+                hints::hints(self.index, self.piece, &tried.segments, &tried.costs, least)?;
+            Some((tried.len.saturating_sub(saved), [&hints[..], &tried.segments].concat()))
+        });
+        promised.min_by_key(|(len, _)| *len).map(|(_, segments)| segments)
     }
 
     /// What may serve where bytes are hard to shorten: even short segments, or

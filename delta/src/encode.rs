@@ -205,16 +205,10 @@ impl<'a> Encoder<'a> {
         let ladder = Ladder::of(self, &pieces);
         // The highest index has the parts of all others.
         ladder.rungs.last().map_or(&self.index, |rung| &rung.index).sort();
-        let encoded = pieces.par_iter().zip(&ladder.levels).map(|(piece, level)| {
+        let standing = ladder.levels.par_iter().zip(&ladder.copies);
+        let encoded = pieces.par_iter().zip(standing).map(|(piece, (level, copied))| {
             let rung = level.checked_sub(1).map(|below| &ladder.rungs[below]);
-            // What new pieces bring has no zones, and a match in them is taken
-            // for being longer by a byte: old bytes alone may be the better source.
-            // What these hardly shorten is tried with new ones in one way only.
-            let alone = self.piece(piece, None, true);
-            let is_hard = alone.object.len() > piece.place.len() / 2;
-            let both = rung.map(|_| self.piece(piece, rung, !is_hard));
-            let smaller = both.filter(|both| both.object.len() < alone.object.len());
-            let delta = smaller.unwrap_or(alone);
+            let delta = self.piece(piece, rung, *copied);
             progress(piece.place.len() as u64);
             delta
         });
@@ -222,11 +216,30 @@ impl<'a> Encoder<'a> {
         cut.iter().map(|pieces| encoded.by_ref().take(pieces.len()).collect()).collect()
     }
 
-    /// The smallest delta of a piece that is found; in one way only unless the
-    /// search shall be `thorough`.
-    fn piece(&self, piece: &Piece<'_>, rung: Option<&Rung<'_>>, thorough: bool) -> Delta {
+    /// The smallest delta of a piece that is found, from old bytes and from
+    /// those of a `rung`, whether its pieces have runs worth a copy or not.
+    fn piece(&self, piece: &Piece<'_>, rung: Option<&Rung<'_>>, copied: bool) -> Delta {
+        let alone = self.attempt(piece, None, true).smallest();
+        let Some(rung) = rung else { return alone.delta };
+        // What new pieces bring has no zones, and a match in them is taken
+        // for being longer by a byte: old bytes alone may be the better source.
+        // What these hardly shorten is tried with new ones in one way only.
+        let is_hard = alone.delta.object.len() > piece.place.len() / 2;
+        let both = self.attempt(piece, Some(rung), !is_hard);
+        let hinted = both.with_hints(&alone);
+        let both = copied.then(|| both.smallest().delta);
+        let deltas = [alone.delta].into_iter().chain(hinted).chain(both);
+        deltas.min_by_key(|delta| delta.object.len()).expect("one is made from old bytes alone")
+    }
+
+    fn attempt<'b>(
+        &'b self,
+        piece: &'b Piece<'_>,
+        rung: Option<&'b Rung<'_>>,
+        thorough: bool,
+    ) -> Attempt<'b> {
         let Piece { new, place } = piece;
-        let attempt = Attempt {
+        Attempt {
             index: rung.map_or(&self.index, |rung| &rung.index),
             sources: rung.map_or(&self.sources, |rung| &rung.sources),
             names: rung.map_or(&self.names, |rung| &rung.names),
@@ -237,8 +250,7 @@ impl<'a> Encoder<'a> {
             masked: &new.masked[place.clone()],
             depth: self.depth,
             thorough,
-        };
-        attempt.smallest()
+        }
     }
 }
 
@@ -259,6 +271,8 @@ struct Piece<'a> {
 struct Ladder<'a> {
     /// The level of each piece.
     levels: Vec<usize>,
+    /// Whether it has runs that pieces of lower levels have too.
+    copies: Vec<bool>,
     /// For each level but the lowest.
     rungs: Vec<Rung<'a>>,
 }
@@ -275,7 +289,8 @@ impl<'a> Ladder<'a> {
         let all: Vec<&[u8]> =
             pieces.iter().map(|piece| &piece.new.masked[piece.place.clone()]).collect();
         if encoder.is_alone {
-            return Self { levels: vec![0; pieces.len()], rungs: Vec::new() };
+            let levels = vec![0; pieces.len()];
+            return Self { levels, copies: vec![false; pieces.len()], rungs: Vec::new() };
         }
         let kinship = Kinship::of(encoder.index.text(), &all);
         let mut rungs: Vec<Rung<'a>> = Vec::new();
@@ -294,7 +309,7 @@ impl<'a> Ladder<'a> {
             rungs.push(Rung { index, sources, names });
         }
         let levels = kinship.levels.into_iter().map(|level| level.min(rungs.len())).collect();
-        Self { levels, rungs }
+        Self { levels, copies: kinship.copies, rungs }
     }
 }
 

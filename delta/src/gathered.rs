@@ -10,13 +10,13 @@ use crate::control::Copy;
 use crate::limits::{AROUND_BYTES, MAX_GATHERED_BYTES};
 
 /// So many old bytes before and after a copy are gathered with it.
-const MARGIN: u64 = 1 << 9;
+pub(crate) const MARGIN: u64 = 1 << 9;
 
 /// And how many where much is new and little is known of where it belongs.
-const WIDE_MARGIN: u64 = 1 << 16;
+pub(crate) const WIDE_MARGIN: u64 = 1 << 16;
 
 /// Copies that leave room for wide margins.
-const FEW_COPIES: usize = 64;
+pub(crate) const FEW_COPIES: usize = 64;
 
 /// So many new bytes are much.
 const MUCH: usize = 8 << 10;
@@ -89,7 +89,7 @@ impl Gathered {
 }
 
 /// How many old bytes before and after a copy are gathered with it.
-fn margin(copies: &[Copy], missing: usize) -> u64 {
+pub(crate) fn margin(copies: &[Copy], missing: usize) -> u64 {
     let copied: usize = copies.iter().map(|copy| copy.len).sum();
     if copies.len() > FEW_COPIES || missing < MUCH {
         MARGIN
@@ -97,7 +97,7 @@ fn margin(copies: &[Copy], missing: usize) -> u64 {
         WIDE_MARGIN
     } else {
         // All that fits: whatever is old may be repeated anywhere.
-        AROUND_BYTES as u64 / copies.len() as u64
+        AROUND_BYTES as u64 / copies.len().max(1) as u64
     }
 }
 

@@ -22,14 +22,31 @@ const RARITY: u32 = 6;
 /// Old bytes are looked through in runs of this length.
 const RUN: usize = 1 << 20;
 
-/// So many samples in common make it worth to read another piece.
-const WORTH: usize = 16;
+/// So much in common makes it worth to read another piece.
+const WORTH: usize = 64;
+
+/// How much a sample in common counts: a long one is copied, and stands for
+/// its length; a short one may save half of its bytes.
+fn weight(key: u64) -> usize {
+    if is_long(key) { 3 } else { 1 }
+}
+
+/// With fewer long samples in common there is little to copy.
+const FEW: usize = 12;
+
+/// Whether it is the key of a long sample.
+fn is_long(key: u64) -> bool {
+    key & 1 == 1
+}
 
 /// The levels of all pieces, and what stands on the lower ones.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kinship {
     /// The level of each piece.
     pub(crate) levels: Vec<usize>,
+    /// Whether it has runs that others of lower levels have too, and not short
+    /// ones only.
+    pub(crate) copies: Vec<bool>,
     /// Which pieces of each level others are made from; of the last, none.
     pub(crate) read: [Vec<usize>; MAX_LEVEL],
 }
@@ -58,12 +75,13 @@ impl Kinship {
     /// Of `pieces`, in their order, beside what is in `old`.
     pub(crate) fn of(old: &[u8], pieces: &[&[u8]]) -> Self {
         let mut levels = vec![0; pieces.len()];
+        let mut copies = vec![false; pieces.len()];
         let sampled: Vec<Vec<u64>> = pieces.par_iter().map(|piece| distinct(piece)).collect();
         let mut left: Keys<u32> = Keys::default();
         sampled.iter().flatten().for_each(|key| *left.entry(*key).or_default() += 1);
         left.retain(|_, left| *left > 1);
         if left.is_empty() {
-            return Self { levels, read: Default::default() };
+            return Self { levels, copies, read: Default::default() };
         }
         let starts: Vec<usize> = (0..old.len()).step_by(RUN).collect();
         let known = starts.par_iter().map(|start| {
@@ -83,11 +101,16 @@ impl Kinship {
             // How many others have on each level, and how many are new here:
             // what is made on the highest level is of use to no other piece.
             let mut below = [0; MAX_LEVEL];
+            let mut long = [0; MAX_LEVEL];
             let mut fresh = 0;
             for key in &shared {
                 match home.get(key) {
-                    Some(home) => below[levels[*home]] += 1,
-                    None => fresh += usize::from(left[key] > 0),
+                    Some(home) => {
+                        below[levels[*home]] += weight(*key);
+                        long[levels[*home]] += usize::from(is_long(*key));
+                    }
+                    None if left[key] > 0 => fresh += weight(*key),
+                    None => {}
                 }
             }
             let (mut level, mut all, mut gained) = (0, 0usize, 0);
@@ -100,6 +123,7 @@ impl Kinship {
                 }
             }
             levels[piece] = level;
+            copies[piece] = long[..level].iter().sum::<usize>() >= FEW;
             for key in shared {
                 match home.get(&key) {
                     Some(home) if levels[*home] < level => {
@@ -118,7 +142,7 @@ impl Kinship {
             pieces.sort_unstable();
             pieces
         });
-        Self { levels, read }
+        Self { levels, copies, read }
     }
 }
 
@@ -141,9 +165,11 @@ fn samples(bytes: &[u8]) -> Vec<u64> {
         if first >> (64 - RARITY) != 1 {
             continue;
         }
-        keys.push(rest.iter().fold(first, |key, word| {
+        keys.push(first.wrapping_mul(MIX) & !1);
+        let long = rest.iter().fold(first, |key, word| {
             (key.rotate_left(29) ^ u64::from_le_bytes(*word)).wrapping_mul(MIX)
-        }));
+        });
+        keys.push(long | 1);
     }
     keys
 }
@@ -163,7 +189,7 @@ mod tests {
     }
 
     fn levels(old: &[u8], pieces: &[&[u8]]) -> (Vec<usize>, [Vec<usize>; MAX_LEVEL]) {
-        let Kinship { levels, read } = Kinship::of(old, pieces);
+        let Kinship { levels, read, .. } = Kinship::of(old, pieces);
         (levels, read)
     }
 
@@ -173,6 +199,21 @@ mod tests {
         assert_eq!(levels(&text, &[&text, &text]), (vec![0, 0], [vec![], vec![]]));
         assert_eq!(levels(&[], &[&text, &text]), (vec![0, 1], [vec![0], vec![]]));
         assert_eq!(levels(&[], &[&text, &noise(2, 100_000)]).0, [0, 0]);
+    }
+
+    #[test]
+    fn short_runs_are_read_but_not_copied() {
+        let hashes = noise(1, 80_000);
+        let (words, _) = hashes.as_chunks::<8>();
+        let mut words = words.to_vec();
+        words.sort_unstable();
+        let sorted = words.concat();
+        let found = Kinship::of(&[], &[&hashes, &sorted]);
+        assert_eq!((found.levels, found.copies), (vec![0, 1], vec![false, false]));
+        let found = Kinship::of(&[], &[&hashes, &hashes]);
+        assert_eq!((found.levels, found.copies), (vec![0, 1], vec![false, true]));
+        let few = words[..1000].concat();
+        assert_eq!(levels(&[], &[&hashes, &few]).0, [0, 0]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod field;
 pub mod format;
 mod gathered;
 mod go;
+mod hints;
 mod image;
 mod index;
 mod kinship;

@@ -113,6 +113,27 @@ fn what_several_pieces_have_anew_is_told_once() {
     assert!((1..=MAX_LEVEL).contains(&level(&deltas, 2)));
 }
 
+/// Rows of a key and a number, in the order of `keys`.
+fn rows(keys: &[u64]) -> Vec<u8> {
+    let rows = keys.iter().zip(0u32..);
+    rows.flat_map(|(key, row)| [&key.to_le_bytes()[..], &row.to_le_bytes()].concat()).collect()
+}
+
+#[test]
+fn hashes_in_another_order_are_told_once() {
+    let mut random = Random(29);
+    let mut keys: Vec<u64> = (0..12_000).map(|_| random.next()).collect();
+    let first = rows(&keys);
+    keys.sort_unstable();
+    let second = rows(&keys);
+    let ends = [first.len(), first.len() + second.len()];
+    let old = random.bytes(20_000, 255);
+    let deltas = deltas_of(&[old], &[first, second].concat(), &ends, &Options::default());
+    let lens: Vec<usize> = deltas.iter().map(|delta| delta.object.len()).collect();
+    assert!(lens[0] > 96_000 && lens[1] < 70_000, "{lens:?}");
+    assert_eq!(level(&deltas, 1), 1);
+}
+
 #[test]
 fn deltas_are_the_same_on_any_number_of_threads() {
     let mut random = Random(3);
