@@ -26,7 +26,8 @@ use crate::build::old::OldError;
 use crate::build::pieces::{OpenFile, reach, read};
 use crate::build::tree::{SourceError, SourceTree};
 use crate::build::views::{ViewError, Views};
-use crate::build::windows::{Job, windows};
+use crate::build::whereabouts::Whereabouts;
+use crate::build::windows::{Job, Window, windows};
 use crate::limits::{SETTLED_SHARE, TARGET_BATCH_BYTES, WHOLE_EXECUTABLE_BYTES, WINDOW_BYTES};
 use crate::progress::{Progress, Stage};
 
@@ -87,11 +88,13 @@ pub fn put_patch(
     let total = windows.iter().flat_map(|window| &window.jobs).map(|job| job.bytes).sum();
     let stage = progress.stage(format!("deltas from {}", base.1.about().version), total);
 
+    let from = (source, &views, repository);
+    let looked_at = looked_at(&windows, &shapes, base.1, from, progress)?;
     let mut sources = Sources::default();
     let mut rows: Vec<Option<DeltaRow>> = vec![None; shapes.len()];
     // Of what is made from parts of a long file, one after the other.
     let mut smallest: BTreeMap<usize, (Delta, PatchSource)> = BTreeMap::new();
-    for window in windows {
+    for (number, window) in windows.into_iter().enumerate() {
         if window.jobs.is_empty() {
             continue;
         }
@@ -106,6 +109,9 @@ pub fn put_patch(
         encoder.sort();
         drop(sorting);
         let settled = |shape: usize| {
+            if looked_at.get(&shape).is_some_and(|windows| !windows.contains(&number)) {
+                return true;
+            }
             let kept = smallest.get(&shape).map(|(kept, _)| kept.object.len());
             kept.is_some_and(|len| len <= shapes[shape].len as usize / SETTLED_SHARE)
         };
@@ -211,6 +217,47 @@ impl Sources {
             u32::try_from(self.used.len() - 1).expect("a patch has at most 65,536 sources")
         })
     }
+}
+
+/// In which windows the shapes of long files are looked for, of those files
+/// that are read in parts.
+fn looked_at(
+    windows: &[Window],
+    shapes: &[Shape],
+    base: &ReleaseManifest,
+    (source, views, repository): (&SourceTree, &Views, &Repository),
+    progress: &Progress,
+) -> Result<BTreeMap<usize, Vec<usize>>, DeltaError> {
+    let mut looked_at = BTreeMap::new();
+    let numbered: Vec<(usize, &Window)> =
+        windows.iter().enumerate().filter(|(_, window)| window.part.is_some()).collect();
+    for parts in numbered.chunk_by(|(_, one), (_, other)| one.sources == other.sources) {
+        let jobs = &parts[0].1.jobs;
+        if jobs.is_empty() {
+            continue;
+        }
+        let len = parts.iter().map(|(_, window)| window.source_bytes).sum();
+        let _looking = progress.spinner(format!("looking through {}", DecimalBytes(len)));
+        let mut whereabouts = Whereabouts::new(len);
+        for (part, (_, window)) in parts.iter().enumerate() {
+            let held = held::sources(window, base, repository)?;
+            held.iter().for_each(|held| whereabouts.learn(part, held.matched()));
+        }
+        for job in jobs {
+            let is_closed = views.is_closed(shapes[job.first].parts[0].row);
+            if job.bytes <= TARGET_BATCH_BYTES || !is_closed || is_held_whole(*job, shapes, source)?
+            {
+                continue;
+            }
+            let mut open = None;
+            for shape in job.first..job.first + job.count {
+                let piece = read(source, &shapes[shape], &mut open)?;
+                let found = whereabouts.of(&piece);
+                looked_at.insert(shape, found.into_iter().map(|part| parts[part].0).collect());
+            }
+        }
+    }
+    Ok(looked_at)
 }
 
 /// Jobs of which each can be held: a long file is made in several, unless

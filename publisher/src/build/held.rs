@@ -34,6 +34,11 @@ impl Held {
         Self { bytes, begin: 0, source_len, matched: 0..source_len }
     }
 
+    /// The bytes that copies come from.
+    pub(super) fn matched(&self) -> &[u8] {
+        &self.bytes[self.part().matched]
+    }
+
     pub(super) fn part(&self) -> Part<'_> {
         let place = |at: u64| usize::try_from(at - self.begin).expect("it is in memory");
         Part {

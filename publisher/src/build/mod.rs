@@ -12,4 +12,5 @@ pub mod old;
 pub mod pieces;
 pub mod tree;
 pub mod views;
+mod whereabouts;
 pub mod windows;
