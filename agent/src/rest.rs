@@ -120,9 +120,9 @@ fn code(line: &str) -> Option<Range<usize>> {
 fn forget(code: Range<usize>) {
     let start = std::ptr::with_exposed_provenance_mut(code.start);
     // SAFETY: the range is a mapping of a file that this process cannot write
-    // to, and the kernel has no page of it that differs from the file. Whoever next runs or reads them
-    // gets the same bytes from there (`madvise(2)`). It is still mapped: nothing
-    // here unloads libraries.
+    // to, and the kernel has no page of it that differs from the file. Whoever
+    // next runs or reads them gets the same bytes from there (`madvise(2)`). It
+    // is still mapped: nothing here unloads libraries.
     let told = unsafe { rustix::mm::madvise(start, code.len(), rustix::mm::Advice::LinuxDontNeed) };
     if let Err(error) = told {
         tracing::debug!(%error, "code stays in memory");

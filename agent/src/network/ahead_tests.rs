@@ -27,11 +27,14 @@ async fn machine(release: &TestRelease) -> ((tempfile::TempDir, Vendor), Arc<Fak
     ((dir, vendor), fake, network)
 }
 
-async fn prepared(network: &Network, release: &TestRelease) -> Arc<Prepared> {
+fn named(release: &TestRelease) -> ReleaseRef {
     let about = release.manifest.about().clone();
     let manifest = release.manifest.id();
-    let release = ReleaseRef { version: about.version, number: about.number, manifest };
-    Arc::new(network.prepare(&release, None).await.unwrap())
+    ReleaseRef { version: about.version, number: about.number, manifest }
+}
+
+async fn prepared(network: &Network, release: &TestRelease) -> Arc<Prepared> {
+    Arc::new(network.prepare(&named(release), None).await.unwrap())
 }
 
 fn arrival(piece: &[u8]) -> Arrival {
@@ -84,20 +87,16 @@ async fn only_what_was_here_before_is_left_to_the_end() {
 #[tokio::test]
 async fn what_is_installed_is_copied_once_something_arrives() {
     let (old, new) = (TestRelease::sample(1), TestRelease::sample(2));
-    let (_places, fake, network) = machine(&old).await;
+    let ((_dir, mut vendor), fake, network) = machine(&old).await;
     let first = prepared(&network, &old).await;
     *fake.arrivals.lock().unwrap() = old.pieces.iter().map(|piece| arrival(piece)).collect();
     let ahead = Ahead::begin(&network, first).await.unwrap().fetch(&network).await.unwrap();
     assert!(is_made(&network, ahead, &old));
-    let about = old.manifest.about().clone();
-    let manifest = old.manifest.id();
-    let old = ReleaseRef { version: about.version, number: about.number, manifest };
-    let slot = InSlot::new(&old, "1.0".parse().unwrap());
+    let slot = InSlot::new(&named(&old), "1.0".parse().unwrap());
 
-    let taken = Arc::clone(&new.manifest);
-    let base = network.authority.ask(move |applier| applier.installed(&slot)).await.unwrap();
-    let id = new.manifest.id();
-    let prepared = network.plan(id, taken, Some(base), Default::default()).await.unwrap();
+    vendor.publish_manifest(&new.manifest);
+    network.refresh().await.unwrap();
+    let prepared = network.prepare(&named(&new), Some(&slot)).await.unwrap();
     let local = prepared.plan.copies.len()
         + prepared.plan.plains.iter().filter(|step| step.local.is_some()).count();
     let coming = prepared.plan.wanted();

@@ -184,7 +184,7 @@ impl Network {
     }
 
     /// The cheaper of two plans: along `way`, and without it.
-    pub(super) async fn plan(
+    async fn plan(
         &self,
         id: ContentId,
         manifest: Arc<ReleaseManifest>,

@@ -166,7 +166,10 @@ impl Driver {
                 // Dropping the jobs ends them.
                 self.jobs = JoinSet::new();
                 (self.prepared, self.ahead) = (None, None);
-                authority.ask(|applier| applier.discard_staged()).await?;
+                if let Err(error) = authority.ask(|applier| applier.discard_staged()).await {
+                    // What stays costs room only, and goes at the next start.
+                    tracing::warn!(error = %cause(&error), "half a release could not be removed");
+                }
                 let gone = network.shelf.need([])?;
                 network.peers.withdraw(gone).await;
             }

@@ -93,7 +93,7 @@ pub enum Output {
     /// Probe the release that was switched to.
     Probe(InSlot),
     /// Nothing of the update under way is needed any more, nor what any job for
-    /// it would bring.
+    /// it would bring; what was staged for it is removed.
     Discard,
     /// Remove every slot but these.
     Prune {
