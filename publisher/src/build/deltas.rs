@@ -250,10 +250,11 @@ fn looked_at(
                 continue;
             }
             let mut open = None;
-            for shape in job.first..job.first + job.count {
-                let piece = read(source, &shapes[shape], &mut open)?;
+            let pieces = (job.first..).zip(&shapes[job.first..][..job.count]);
+            for (number, shape) in pieces {
+                let piece = read(source, shape, &mut open)?;
                 let found = whereabouts.of(&piece);
-                looked_at.insert(shape, found.into_iter().map(|part| parts[part].0).collect());
+                looked_at.insert(number, found.into_iter().map(|part| parts[part].0).collect());
             }
         }
     }
