@@ -204,6 +204,7 @@ fn fill<C: Coder>(
 mod tests {
     use super::*;
     use crate::coder::Reader;
+    use crate::noise::noise;
 
     fn round_trip(buffer: &[u8], holes: &[Hole]) -> (usize, usize) {
         let mut writer = Writer::new();
@@ -214,15 +215,6 @@ mod tests {
         read(Reader::new(&coded), &mut made, holes, &bare).unwrap();
         assert!(made == buffer);
         (coded.len(), bare.len())
-    }
-
-    fn noise(len: usize) -> Vec<u8> {
-        let mut state = 1u32;
-        let mut next = || {
-            state = state.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-            ((state >> ((state >> 28) + 4) ^ state).wrapping_mul(277_803_737) >> 22) as u8
-        };
-        (0..len).map(|_| next()).collect()
     }
 
     #[test]
@@ -236,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_nobody_can_shorten_is_left_bare() {
-        let bytes = noise(100_000);
+        let bytes = noise(1, 100_000);
         let hole = Hole { place: 1000..90_000, alike: None };
         let (coded, bare) = round_trip(&bytes, &[hole]);
         assert!(coded < 20 && bare == 89_000, "{coded} {bare}");
@@ -244,7 +236,7 @@ mod tests {
 
     #[test]
     fn bare_bytes_are_taken_exactly() {
-        let bytes = noise(3000);
+        let bytes = noise(1, 3000);
         let hole = [Hole { place: 1000..3000, alike: None }];
         let mut writer = Writer::new();
         let bare = write(&mut writer, (&bytes, 0), &hole, (16, 0));
@@ -277,7 +269,7 @@ mod tests {
 
     #[test]
     fn old_bytes_that_are_alike_cost_little() {
-        let mut bytes = noise(2000);
+        let mut bytes = noise(1, 2000);
         let (old, new) = bytes.split_at_mut(1000);
         new.copy_from_slice(old);
         (1000..2000).step_by(50).for_each(|at| bytes[at] ^= 1);

@@ -172,15 +172,7 @@ impl<'a> Search<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn noise(len: usize) -> Vec<u8> {
-        let mut state = 1u32;
-        let mut next = || {
-            state = state.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-            ((state >> ((state >> 28) + 4) ^ state).wrapping_mul(277_803_737) >> 22) as u8
-        };
-        (0..len).map(|_| next()).collect()
-    }
+    use crate::noise::noise;
 
     /// Of bytes that cost 8 bits each.
     fn as_they_are(len: usize) -> Costs {
@@ -194,7 +186,7 @@ mod tests {
 
     #[test]
     fn hints_lead_to_what_is_repeated_afar() {
-        let old = noise(100_000);
+        let old = noise(1, 100_000);
         let index = Index::of(&[&old[..40_000], &old[40_000..]]);
         let piece = [&old[..1000], &turned(&old[60_000..62_000])].concat();
         let copied = [Segment { new: 0, old: 0, len: 1000 }];
@@ -210,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_gathered_anyway_needs_no_hint() {
-        let old = noise(100_000);
+        let old = noise(1, 100_000);
         let index = Index::of(&[&old]);
         let piece = [&old[59_000..60_000], &turned(&old[60_000..60_500])].concat();
         let costs = as_they_are(piece.len());
@@ -221,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_costs_little_needs_no_hint() {
-        let old = noise(100_000);
+        let old = noise(1, 100_000);
         let index = Index::of(&[&old]);
         let piece = turned(&old[60_000..62_000]);
         assert!(hints(&index, &piece, &[], &as_they_are(piece.len()), 1).is_some());

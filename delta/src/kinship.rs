@@ -12,9 +12,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use rayon::prelude::*;
 
 use crate::limits::MAX_LEVEL;
-
-/// The bytes of a sample.
-const SAMPLED: usize = 32;
+use crate::samples::{SAMPLED, samples};
 
 /// One in so many places begins a sample, as a power of two.
 const RARITY: u32 = 6;
@@ -85,7 +83,7 @@ impl Kinship {
         }
         let starts: Vec<usize> = (0..old.len()).step_by(RUN).collect();
         let known = starts.par_iter().map(|start| {
-            let mut known = samples(&old[*start..(start + RUN + SAMPLED - 1).min(old.len())]);
+            let mut known = keys(&old[*start..(start + RUN + SAMPLED - 1).min(old.len())]);
             known.retain(|key| left.contains_key(key));
             known
         });
@@ -148,45 +146,21 @@ impl Kinship {
 
 /// The samples of a piece, each once.
 fn distinct(piece: &[u8]) -> Vec<u64> {
-    let mut keys = samples(piece);
+    let mut keys = keys(piece);
     keys.sort_unstable();
     keys.dedup();
     keys
 }
 
-/// The keys of samples; where they begin is told by the bytes there.
-fn samples(bytes: &[u8]) -> Vec<u64> {
-    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut keys = Vec::new();
-    for window in bytes.windows(SAMPLED) {
-        let (words, _) = window.as_chunks::<8>();
-        let [first, rest @ ..] = words else { continue };
-        let first = u64::from_le_bytes(*first).wrapping_mul(MIX);
-        if first >> (64 - RARITY) != 1 {
-            continue;
-        }
-        keys.push(first.wrapping_mul(MIX) & !1);
-        let long = rest.iter().fold(first, |key, word| {
-            (key.rotate_left(29) ^ u64::from_le_bytes(*word)).wrapping_mul(MIX)
-        });
-        keys.push(long | 1);
-    }
-    keys
+/// The keys of samples, short and long ones.
+fn keys(bytes: &[u8]) -> Vec<u64> {
+    samples(bytes, RARITY).flat_map(|sample| [sample.short & !1, sample.long | 1]).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn noise(seed: u64, len: usize) -> Vec<u8> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb).to_be_bytes()[0]
-        };
-        (0..len).map(|_| next()).collect()
-    }
+    use crate::noise::noise;
 
     fn levels(old: &[u8], pieces: &[&[u8]]) -> (Vec<usize>, [Vec<usize>; MAX_LEVEL]) {
         let Kinship { levels, read, .. } = Kinship::of(old, pieces);

@@ -32,6 +32,8 @@ mod literals;
 mod macho;
 mod matcher;
 mod mixture;
+#[cfg(test)]
+mod noise;
 mod numbers;
 pub mod old;
 pub mod options;
@@ -39,6 +41,7 @@ mod parser;
 mod pe;
 pub mod read_at;
 mod references;
+pub mod samples;
 mod segment;
 mod selection;
 mod sites;

@@ -7,8 +7,7 @@
 
 use std::collections::HashMap;
 
-/// The bytes of a sample.
-const SAMPLED: usize = 32;
+use delta::samples::samples;
 
 /// About so many samples are kept of a file.
 const KEPT: u64 = 1 << 21;
@@ -38,8 +37,8 @@ impl Whereabouts {
 
     /// Learns the bytes of a part.
     pub(super) fn learn(&mut self, part: usize, bytes: &[u8]) {
-        for key in samples(bytes, self.rarity) {
-            self.parts.entry(key).or_insert(part);
+        for sample in samples(bytes, self.rarity) {
+            self.parts.entry(sample.long).or_insert(part);
         }
     }
 
@@ -47,7 +46,8 @@ impl Whereabouts {
     /// order. Of what nothing is known, that of the piece before.
     pub(super) fn of(&mut self, piece: &[u8]) -> Vec<usize> {
         let mut counts: HashMap<usize, usize> = HashMap::new();
-        for part in samples(piece, self.rarity).filter_map(|key| self.parts.get(&key)) {
+        let known = samples(piece, self.rarity).filter_map(|sample| self.parts.get(&sample.long));
+        for part in known {
             *counts.entry(*part).or_default() += 1;
         }
         let best = counts.iter().map(|(part, count)| (*count, std::cmp::Reverse(*part))).max();
@@ -60,34 +60,11 @@ impl Whereabouts {
     }
 }
 
-/// The keys of samples; where they begin is told by the bytes there.
-fn samples(bytes: &[u8], rarity: u32) -> impl Iterator<Item = u64> {
-    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-    bytes.windows(SAMPLED).filter_map(move |window| {
-        let (words, _) = window.as_chunks::<8>();
-        let [first, rest @ ..] = words else { return None };
-        let first = u64::from_le_bytes(*first).wrapping_mul(MIX);
-        (first >> (64 - rarity) == 1).then(|| {
-            rest.iter().fold(first, |key, word| {
-                (key.rotate_left(29) ^ u64::from_le_bytes(*word)).wrapping_mul(MIX)
-            })
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use store::testing::noise;
 
-    fn noise(seed: u64, len: usize) -> Vec<u8> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb).to_be_bytes()[0]
-        };
-        (0..len).map(|_| next()).collect()
-    }
+    use super::*;
 
     fn of_two(len: usize) -> (Whereabouts, [Vec<u8>; 2]) {
         let parts = [noise(1, len), noise(2, len)];
@@ -118,9 +95,7 @@ mod tests {
 
     #[test]
     fn samples_are_rarer_in_a_longer_file() {
-        let bytes = noise(1, 1 << 20);
-        let count = |rarity| samples(&bytes, rarity).count();
-        assert!((3500..4700).contains(&count(8)) && (200..320).contains(&count(12)));
-        assert_eq!(Whereabouts::new(1 << 33).rarity, 13);
+        let rarity = |len| Whereabouts::new(len).rarity;
+        assert_eq!([rarity(0), rarity(1 << 28), rarity(1 << 33)], [8, 8, 13]);
     }
 }
