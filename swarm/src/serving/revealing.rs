@@ -9,7 +9,7 @@ use crate::blockmap::BlockMap;
 use crate::dice::Dice;
 use crate::limits::UPLOAD_SLOTS;
 use crate::link::LinkId;
-use crate::picker::{Candidate, rarest};
+use crate::picker::{Candidate, Lots, rarest};
 use crate::serving::{Content, Holding, Output, Serving, Upload};
 use crate::spread::Spread;
 use crate::wire::{Have, WantIndex, Whose};
@@ -119,7 +119,12 @@ impl Serving {
         let patience = abandoned_after(links.len());
         let owed = |link: &LinkId| self.revealing.spread.owed_by(*link);
         let wanting = self.links.iter().filter(|(_, upload)| !upload.wants.is_empty());
-        let most_owed = wanting.map(|(link, _)| owed(link)).min().unwrap_or(0) + LEAD;
+        let wanting: Vec<usize> = wanting.map(|(link, _)| owed(link)).collect();
+        let most_owed = match wanting[..] {
+            // There is nobody to pass anything on to.
+            [_] => usize::MAX,
+            _ => wanting.iter().min().map_or(0, |least| least + LEAD),
+        };
         // Whoever owes least comes first to what keeps the uplink busy.
         links.sort_by_key(owed);
         let mut refill = if self.is_nearly_idle() { REFILL } else { 0 };
@@ -250,7 +255,7 @@ impl Serving {
         let share = if turn { share.saturating_sub(upload.pace.ahead()) } else { 0 };
         let room = if lonely { room } else { room.min(share) };
         let more = candidates.len() > room;
-        (rarest(candidates.into_iter(), room, &mut self.revealing.dice), more)
+        (rarest(candidates.into_iter(), room, Lots::Objects, &mut self.revealing.dice), more)
     }
 
     /// Whether a peer has got no more than others of the last blocks, and has

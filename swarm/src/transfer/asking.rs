@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::dice::Dice;
 use crate::link::LinkId;
-use crate::picker::{Candidate, rarest};
+use crate::picker::{Candidate, Lots, rarest};
 use crate::site::claim;
 use crate::transfer::{
     DUPLICATES, HOPELESS, Link, Output, Place, RECHECK, SITE_PATIENCE, Transfer,
@@ -107,7 +107,7 @@ impl Transfer {
                 near: near.contains(&index),
             })
         });
-        rarest(candidates, room, &mut self.dice)
+        rarest(candidates, room, Lots::Blocks, &mut self.dice)
     }
 
     /// Opens one more object that this peer holds something of.
