@@ -53,26 +53,22 @@ impl BlockList {
         if let Some(list) = Self::of_single(id, size) {
             return if hashes.is_empty() { Ok(list) } else { Err(refused) };
         }
-        if hashes.len() != size.blocks() as usize {
-            return Err(refused);
+        if hashes.len() == size.blocks() as usize && root(&hashes, size) == id {
+            Ok(Self { id, size, hashes })
+        } else {
+            Err(refused)
         }
-        let (left, right) = hashes.split_at(left_blocks(size.bytes().into(), hashes.len()));
-        let split = left.len() as u64 * u64::from(BLOCK_BYTES);
-        let rest = u64::from(size.bytes()) - split;
-        let root = merge_subtrees_root(&merge(left, split), &merge(right, rest), Mode::Hash);
-        if root.as_bytes() == id.as_bytes() { Ok(Self { id, size, hashes }) } else { Err(refused) }
     }
 
     /// The list of `bytes`, whose id it also finds.
     #[must_use]
     pub fn of(bytes: &[u8], size: ObjectSize) -> Self {
-        let id = ContentId::of(bytes);
-        let hashes = if size.blocks() <= 1 {
-            Vec::new()
-        } else {
-            (0..size.blocks()).map(|block| hash_block(block, &bytes[size.range(block)])).collect()
-        };
-        Self { id, size, hashes }
+        if size.blocks() <= 1 {
+            return Self { id: ContentId::of(bytes), size, hashes: Vec::new() };
+        }
+        let hash = |block| hash_block(block, &bytes[size.range(block)]);
+        let hashes: Vec<ChainingValue> = (0..size.blocks()).map(hash).collect();
+        Self { id: root(&hashes, size), size, hashes }
     }
 
     /// The object.
@@ -116,6 +112,15 @@ pub fn hash_block(block: u32, bytes: &[u8]) -> ChainingValue {
         .set_input_offset(u64::from(block) * u64::from(BLOCK_BYTES))
         .update(bytes)
         .finalize_non_root()
+}
+
+/// The id of an object of several blocks, out of all of their hashes.
+fn root(hashes: &[ChainingValue], size: ObjectSize) -> ContentId {
+    let (left, right) = hashes.split_at(left_blocks(size.bytes().into(), hashes.len()));
+    let split = left.len() as u64 * u64::from(BLOCK_BYTES);
+    let rest = u64::from(size.bytes()) - split;
+    let root = merge_subtrees_root(&merge(left, split), &merge(right, rest), Mode::Hash);
+    root.into()
 }
 
 /// How many of `blocks` blocks with `bytes` bytes lie in the left subtree.
