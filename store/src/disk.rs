@@ -91,6 +91,17 @@ pub fn create_dirs(dir: &Path, mode: u32) -> Result<(), DiskError> {
     }
 }
 
+/// Like [`create_dirs`], but what is made may be gone after a power cut: for
+/// who syncs the file system before anything refers to it, or can do without.
+///
+/// # Errors
+/// [`DiskError`] naming `dir`.
+pub fn create_dirs_unsynced(dir: &Path, mode: u32) -> Result<(), DiskError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(dir);
+    made.map_err(at("create directory", dir))
+}
+
 /// Reads a file of at most `max_len` bytes; `None` if there is none.
 ///
 /// # Errors

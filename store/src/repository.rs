@@ -195,7 +195,7 @@ impl Repository {
             return Ok(false);
         }
         let parent = plain.parent().expect("an object's path has a shard directory");
-        disk::create_dirs(parent, 0o755)?;
+        disk::create_dirs_unsynced(parent, 0o755)?;
         let packed = level.map(|level| frame::pack(bytes, level)).filter(|f| f.len() < bytes.len());
         match packed {
             Some(packed) => {
@@ -250,23 +250,33 @@ impl Repository {
     /// [`RepositoryError::Damaged`], [`RepositoryError::Frame`],
     /// [`RepositoryError::Disk`].
     pub fn object(&self, id: ContentId) -> Result<Option<Vec<u8>>, RepositoryError> {
-        let Some(stored) = self.stored(id)? else { return Ok(None) };
-        let Some(bytes) = read_bounded(&stored.path, OBJECT_BYTES)? else { return Ok(None) };
-        let Stored { path, len, packed, .. } = stored;
-        let bytes = if packed {
-            frame::unpack(&bytes, len).map_err(|source| RepositoryError::Frame {
-                id,
-                path: path.clone(),
-                source,
-            })?
-        } else {
-            bytes
-        };
+        let Some((path, bytes)) = self.read(id)? else { return Ok(None) };
         let found = ContentId::of(&bytes);
         if found == id {
             Ok(Some(bytes))
         } else {
             Err(RepositoryError::Damaged { id, found, path })
+        }
+    }
+
+    /// The bytes of object `id`, unpacked, if it is kept: for who checks them
+    /// anyway.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Frame`], [`RepositoryError::Disk`].
+    pub fn unchecked(&self, id: ContentId) -> Result<Option<Vec<u8>>, RepositoryError> {
+        Ok(self.read(id)?.map(|(_, bytes)| bytes))
+    }
+
+    fn read(&self, id: ContentId) -> Result<Option<(PathBuf, Vec<u8>)>, RepositoryError> {
+        let Some(Stored { path, len, packed, .. }) = self.stored(id)? else { return Ok(None) };
+        let Some(bytes) = read_bounded(&path, OBJECT_BYTES)? else { return Ok(None) };
+        if !packed {
+            return Ok(Some((path, bytes)));
+        }
+        match frame::unpack(&bytes, len) {
+            Ok(bytes) => Ok(Some((path, bytes))),
+            Err(source) => Err(RepositoryError::Frame { id, path, source }),
         }
     }
 
@@ -300,7 +310,8 @@ impl Repository {
         self.steps.reach(STEPS[0])?;
         for target in targets {
             let path = self.target_path(target.path, target.sha256)?;
-            disk::create_dirs(path.parent().expect("a target lies in targets/"), 0o755)?;
+            let parent = path.parent().expect("a target lies in targets/");
+            disk::create_dirs_unsynced(parent, 0o755)?;
             atomic::write_unsynced(&path, target.bytes, 0o644)?;
         }
         self.steps.reach(STEPS[1])?;

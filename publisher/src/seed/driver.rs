@@ -259,8 +259,12 @@ impl<T: FnMut(Told)> Seeder<T> {
             // Nothing is fetched here.
             Event::Keep { .. } | Event::Recall { .. } => {}
             Event::Withdrawn { object } => {
-                tracing::warn!(%object, "cannot be read and is not served any more");
                 self.held.remove(&object);
+                let shelf = Arc::clone(&self.shelf);
+                tokio::task::spawn_blocking(move || {
+                    let why = shelf.why_not(object);
+                    tracing::warn!(%object, "is not served any more: {why}");
+                });
             }
             Event::Admitted { peer, member } => {
                 tracing::info!(%peer, installation = member.installation.short(), "admitted");

@@ -1,8 +1,8 @@
 //! Objects of the repository, as peers ask for them: any run of any object.
 //!
-//! A packed piece has to be unpacked whole, so what was just read is kept for
-//! its other blocks; never more than `CACHE_BYTES`. Whatever does not hash to
-//! its id is not served.
+//! A packed piece has to be unpacked whole, so of what is asked for in parts
+//! all is kept for the other parts; never more than `CACHE_BYTES`. The swarm
+//! checks what it is given before it sends it; here it is not checked.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -47,7 +47,7 @@ impl Shelf {
     /// or has no such bytes. Reads the disk.
     ///
     /// # Errors
-    /// [`RepositoryError`] if the object is damaged or cannot be read.
+    /// [`RepositoryError`] if the object cannot be read.
     pub fn read(
         &self,
         id: ContentId,
@@ -56,7 +56,7 @@ impl Shelf {
     ) -> Result<Option<Bytes>, RepositoryError> {
         let object = match self.recent().take(id) {
             Some(object) => object,
-            None => match self.repository.object(id)? {
+            None => match self.repository.unchecked(id)? {
                 Some(object) => Bytes::from(object),
                 None => return Ok(None),
             },
@@ -65,8 +65,19 @@ impl Shelf {
             let end = start.checked_add(usize::try_from(len).ok()?)?;
             (end <= object.len()).then(|| object.slice(start..end))
         });
-        self.recent().keep(id, object);
+        if len as usize != object.len() {
+            self.recent().keep(id, object);
+        }
         Ok(run)
+    }
+
+    /// Why object `id` cannot be served. Reads the disk.
+    pub fn why_not(&self, id: ContentId) -> String {
+        match self.repository.object(id) {
+            Ok(Some(_)) => "it could not be read, and now can".to_owned(),
+            Ok(None) => "it is not there any more".to_owned(),
+            Err(error) => error.to_string(),
+        }
     }
 
     fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
@@ -126,13 +137,31 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_object_is_not_served() {
+    fn it_is_told_why_an_object_cannot_be_served() {
         let dir = tempfile::tempdir().unwrap();
         let repository = Repository::create(dir.path(), Steps::free()).unwrap();
         let id = ContentId::of(b"right");
         repository.put_object(id, b"right").unwrap();
-        fs::write(repository.stored(id).unwrap().unwrap().path, "wrong").unwrap();
-        assert!(Shelf::new(repository).read(id, 0, 5).is_err());
+        let path = repository.stored(id).unwrap().unwrap().path;
+        let shelf = Shelf::new(repository);
+        fs::write(&path, "wrong").unwrap();
+        let why = shelf.why_not(id);
+        assert!(why.contains(&ContentId::of(b"wrong").to_string()), "{why}");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(shelf.why_not(id), "it is not there any more");
+    }
+
+    #[test]
+    fn what_is_asked_for_whole_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::create(dir.path(), Steps::free()).unwrap();
+        let id = ContentId::of(b"bytes");
+        repository.put_object(id, b"bytes").unwrap();
+        let shelf = Shelf::new(repository);
+        assert_eq!(shelf.read(id, 0, 5).unwrap().unwrap(), "bytes");
+        assert!(shelf.recent().objects.is_empty());
+        assert_eq!(shelf.read(id, 1, 2).unwrap().unwrap(), "yt");
+        assert_eq!(shelf.recent().bytes, 5);
     }
 
     #[test]
