@@ -18,8 +18,8 @@ use rustix::fs::FileType;
 
 use crate::beneath::Beneath;
 use crate::disk::DiskError;
+use crate::hashing;
 use crate::limits::EXTRA_PATHS;
-use crate::tree::hash_reader;
 
 /// A directory that holds a release.
 #[derive(Debug, Clone)]
@@ -215,7 +215,8 @@ impl Installed {
     /// grows meanwhile.
     fn hash(&self, path: &str, size: u64) -> Result<(u64, ContentId), DiskError> {
         let file = self.root.read(path)?.take(size + 1);
-        hash_reader(file).map_err(|error| DiskError::new("read", self.dir().join(path), error))
+        hashing::hash(file, size)
+            .map_err(|error| DiskError::new("read", self.dir().join(path), error))
     }
 
     fn find_extra(&self, dir: &str, extra: &mut BTreeSet<String>) {

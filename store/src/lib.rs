@@ -21,6 +21,7 @@ mod beneath;
 mod closing;
 pub mod disk;
 pub mod frame;
+mod hashing;
 pub mod heads;
 pub mod installed;
 pub mod journal;

@@ -32,20 +32,50 @@ struct Held {
     last_use: u64,
 }
 
-/// What keeps an object from being kept.
-#[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
-    /// The bytes are another object's.
-    #[error("expected object {id}, found the bytes of {found}")]
-    Mismatch {
-        /// What was expected.
-        id: ContentId,
-        /// What the bytes hash to.
-        found: ContentId,
-    },
-    /// The disk refused.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
+/// Bytes that hash to an id.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked<'a> {
+    id: ContentId,
+    bytes: &'a [u8],
+}
+
+/// Bytes that are another object's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected object {id}, found the bytes of {found}")]
+pub struct Mismatch {
+    /// What was expected.
+    pub id: ContentId,
+    /// What the bytes hash to.
+    pub found: ContentId,
+}
+
+impl<'a> Checked<'a> {
+    /// `bytes`, with the id that they hash to.
+    #[must_use]
+    pub fn of(bytes: &'a [u8]) -> Self {
+        Self { id: ContentId::of(bytes), bytes }
+    }
+
+    /// Hashes `bytes`, which somebody says are object `id`.
+    ///
+    /// # Errors
+    /// [`Mismatch`] if they are another object's.
+    pub fn check(id: ContentId, bytes: &'a [u8]) -> Result<Self, Mismatch> {
+        let found = Self::of(bytes);
+        if found.id == id { Ok(found) } else { Err(Mismatch { id, found: found.id }) }
+    }
+
+    /// The object.
+    #[must_use]
+    pub const fn id(&self) -> ContentId {
+        self.id
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
 }
 
 impl Objects {
@@ -88,35 +118,31 @@ impl Objects {
         Ok(objects)
     }
 
-    /// Keeps `bytes` as object `id`.
+    /// Keeps an object.
     ///
     /// # Errors
-    /// [`ObjectError::Mismatch`] if they are another object's.
-    pub fn put(&mut self, id: ContentId, bytes: &[u8]) -> Result<(), ObjectError> {
-        self.take(id, bytes, None)
+    /// [`DiskError`] if it cannot be written.
+    pub fn put(&mut self, object: Checked<'_>) -> Result<(), DiskError> {
+        self.take(object, None)
     }
 
-    /// Keeps `bytes` as object `id`; they lie in the file `draft` already, which
-    /// takes the object's name where it is on the same disk.
+    /// Keeps an object whose bytes lie in the file `draft` already, which takes
+    /// the object's name where it is on the same disk.
     ///
     /// # Errors
-    /// [`ObjectError::Mismatch`] if they are another object's.
-    pub fn adopt(&mut self, id: ContentId, bytes: &[u8], draft: &Path) -> Result<(), ObjectError> {
-        self.take(id, bytes, Some(draft))
+    /// [`DiskError`] if it cannot be written.
+    pub fn adopt(&mut self, object: Checked<'_>, draft: &Path) -> Result<(), DiskError> {
+        self.take(object, Some(draft))
     }
 
     fn take(
         &mut self,
-        id: ContentId,
-        bytes: &[u8],
+        Checked { id, bytes }: Checked<'_>,
         draft: Option<&Path>,
-    ) -> Result<(), ObjectError> {
-        let found = ContentId::of(bytes);
-        if found != id {
-            return Err(ObjectError::Mismatch { id, found });
-        }
+    ) -> Result<(), DiskError> {
         let path = sharded(&self.dir, id);
-        disk::create_dirs(path.parent().expect("an object lies in a shard"), 0o700)?;
+        let shard = path.parent().expect("an object lies in a shard");
+        disk::create_dirs_unsynced(shard, 0o700)?;
         match draft {
             Some(draft) if std::fs::rename(draft, &path).is_ok() => {}
             Some(draft) => {
@@ -235,6 +261,10 @@ mod tests {
         vec![n; 100]
     }
 
+    fn put(objects: &mut Objects, n: u8) {
+        objects.put(Checked::of(&bytes(n))).unwrap();
+    }
+
     fn id(n: u8) -> ContentId {
         ContentId::of(&bytes(n))
     }
@@ -243,7 +273,7 @@ mod tests {
     fn objects_survive_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let mut objects = Objects::open(dir.path(), 1000).unwrap();
-        objects.put(id(1), &bytes(1)).unwrap();
+        put(&mut objects, 1);
         let mut objects = Objects::open(dir.path(), 1000).unwrap();
         assert_eq!(objects.get(id(1)).unwrap().unwrap(), bytes(1));
         assert_eq!(objects.held_bytes(), 100);
@@ -258,19 +288,20 @@ mod tests {
             if there {
                 std::fs::write(&draft, bytes(1)).unwrap();
             }
-            objects.adopt(id(1), &bytes(1), &draft).unwrap();
-            assert_eq!(objects.get(id(1)).unwrap().unwrap(), bytes(1));
+            let (id, bytes) = (id(1), bytes(1));
+            objects.adopt(Checked::of(&bytes), &draft).unwrap();
+            assert_eq!(objects.get(id).unwrap().unwrap(), bytes);
             assert!(!draft.exists() && objects.held_bytes() == 100);
         }
-        assert!(objects.adopt(id(2), &bytes(1), &draft).is_err());
     }
 
     #[test]
     fn a_tampered_object_is_never_handed_out() {
         let dir = tempfile::tempdir().unwrap();
         let mut objects = Objects::open(dir.path(), 1000).unwrap();
-        assert!(objects.put(id(1), &bytes(2)).is_err());
-        objects.put(id(1), &bytes(1)).unwrap();
+        let refused = Checked::check(id(1), &bytes(2)).unwrap_err();
+        assert_eq!(refused, Mismatch { id: id(1), found: id(2) });
+        put(&mut objects, 1);
         std::fs::write(sharded(dir.path(), id(1)), bytes(2)).unwrap();
         assert!(objects.get(id(1)).unwrap().is_none());
         assert!(!objects.contains(id(1)));
@@ -283,10 +314,10 @@ mod tests {
         let mut objects = Objects::open(dir.path(), 300).unwrap();
         objects.need([id(1)]).unwrap();
         for n in 1..=3 {
-            objects.put(id(n), &bytes(n)).unwrap();
+            put(&mut objects, n);
         }
         objects.get(id(2)).unwrap();
-        objects.put(id(4), &bytes(4)).unwrap();
+        put(&mut objects, 4);
         let held: HashSet<_> = objects.held().map(|(id, _)| id).collect();
         assert_eq!(held, HashSet::from([id(1), id(2), id(4)]));
     }
@@ -296,8 +327,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut objects = Objects::open(dir.path(), 100).unwrap();
         objects.need([id(1), id(2)]).unwrap();
-        objects.put(id(1), &bytes(1)).unwrap();
-        objects.put(id(2), &bytes(2)).unwrap();
+        put(&mut objects, 1);
+        put(&mut objects, 2);
         assert_eq!(objects.held_bytes(), 200);
         assert_eq!(objects.need([]).unwrap(), [id(1)]);
     }

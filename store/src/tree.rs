@@ -5,14 +5,14 @@
 //! carry: sockets, devices, pipes, setuid and setgid bits, names that are not
 //! UTF-8. Follows no symlink.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use manifest::content::ContentId;
 
 use crate::disk::{DiskError, at};
+use crate::hashing::hash_file;
 use crate::limits::{TREE_DEPTH, TREE_ENTRIES};
 
 /// One thing found in the tree.
@@ -168,33 +168,6 @@ fn special(kind: fs::FileType) -> &'static str {
         "character device"
     } else {
         "thing of unknown kind"
-    }
-}
-
-/// The length and blake3 of the file at `path`.
-///
-/// # Errors
-/// [`DiskError`].
-pub fn hash_file(path: &Path) -> Result<(u64, ContentId), DiskError> {
-    let file = File::open(path).map_err(at("open", path))?;
-    hash_reader(file).map_err(at("read", path))
-}
-
-/// The length and blake3 of everything in `reader`.
-pub(crate) fn hash_reader(mut reader: impl Read) -> std::io::Result<(u64, ContentId)> {
-    let mut hasher = blake3::Hasher::new();
-    let mut size = 0;
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok((size, hasher.finalize().into())),
-            Ok(count) => {
-                hasher.update(&buffer[..count]);
-                size += count as u64;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -29,7 +29,7 @@ use manifest::trust::trusted::TrustedSet;
 use store::disk::DiskError;
 use store::installed::Installed;
 use store::journal::{Journal, JournalError};
-use store::objects::{ObjectError, Objects};
+use store::objects::{Checked, Objects};
 use store::slots::{SlotError, SlotName, Slots};
 use store::stage::{StageError, Staging};
 use store::steps::Steps;
@@ -119,9 +119,6 @@ pub enum ApplyError {
     /// The state cannot be kept.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// An object cannot be kept.
-    #[error(transparent)]
-    Object(#[from] ObjectError),
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -241,12 +238,13 @@ impl Applier {
         bytes: &[u8],
         now: UnixTime,
     ) -> Result<Arc<ReleaseManifest>, ApplyError> {
-        let id = ContentId::of(bytes);
+        let object = Checked::of(bytes);
+        let id = object.id();
         let candidates = self.candidates(now)?;
         let offered = candidates.releases.iter().find(|release| release.custom.blake3 == id);
         let offered = offered.ok_or(ApplyError::NotOffered { manifest: id })?;
         let manifest = check_manifest(&self.subject, offered, bytes)?;
-        self.manifests.put(id, bytes)?;
+        self.manifests.put(object)?;
         Ok(Arc::new(manifest))
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use container::Here;
 use manifest::audit::event::ReleaseRef;
 use manifest::content::ContentId;
+use store::objects::Checked;
 use store::testing::TestRelease;
 
 use crate::network::Network;
@@ -75,7 +76,7 @@ async fn only_what_was_here_before_is_left_to_the_end() {
     let (_places, fake, network) = machine(&release).await;
     let prepared = prepared(&network, &release).await;
     let (first, others) = release.pieces.split_first().unwrap();
-    network.shelf.put(ContentId::of(first), first).unwrap();
+    network.shelf.put(Checked::of(first)).unwrap();
     *fake.arrivals.lock().unwrap() = others.iter().map(|piece| arrival(piece)).collect();
 
     let ahead = Ahead::begin(&network, prepared).await.unwrap();

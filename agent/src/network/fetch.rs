@@ -11,7 +11,7 @@ use bytes::Bytes;
 use manifest::content::ContentId;
 use manifest::release::plan::Wanted;
 use store::disk::DiskError;
-use store::objects::ObjectError;
+use store::objects::{Checked, Mismatch};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -250,24 +250,24 @@ impl Transfer<'_> {
         let (shelf, len) = (Arc::clone(&self.network.shelf), bytes.len() as u64);
         let ahead = self.ahead.cloned();
         let kept = tokio::task::spawn_blocking(move || {
-            shelf.put(id, &bytes)?;
-            if let Some(ahead) = ahead {
+            let put = shelf.put(Checked::check(id, &bytes)?);
+            if let (Ok(()), Some(ahead)) = (&put, ahead) {
                 ahead.arrived(id, &bytes);
             }
-            Ok(())
+            Ok::<_, Mismatch>(put)
         })
         .await;
         match kept.expect("keeping an object does not panic") {
-            Ok(()) => {
+            Ok(Ok(())) => {
                 self.missing.remove(&id);
                 self.roster.arrived(id);
                 self.progress.arrived(id);
                 self.network.peers.hold_more(vec![(id, len)]).await;
                 Ok(())
             }
-            Err(ObjectError::Disk(error)) => Err(error.into()),
-            Err(error @ ObjectError::Mismatch { .. }) => {
-                self.tell(error.to_string());
+            Ok(Err(error)) => Err(error.into()),
+            Err(mismatch) => {
+                self.tell(mismatch.to_string());
                 Ok(())
             }
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use manifest::content::ContentId;
 use manifest::release::plan::Wanted;
 use manifest::trust::bundle::Bundle;
+use store::objects::Checked;
 use store::partials::Parts;
 
 use crate::applier::metadata::Taken;
@@ -147,7 +148,7 @@ async fn a_member_is_led_to_what_we_believe() {
 async fn a_shelf_hands_out_only_what_hashes_to_its_name() {
     let vendor = Vendor::new();
     let (_dir, network) = network(&vendor, Arc::new(NoPeers), &[]);
-    network.shelf.put(wanted(1).id, &object(1)).unwrap();
+    network.shelf.put(Checked::of(&object(1))).unwrap();
     let found = network.shelf.find(wanted(1).id);
     assert_eq!(found, crate::network::shelf::Found::Here(Bytes::from(object(1))));
     let shelf = Arc::clone(&network.shelf);
@@ -174,7 +175,7 @@ async fn parts_go_when_their_object_is_whole_or_needed_no_more() {
     shelf.keep(&part(2, 1));
     assert_eq!(shelf.in_parts().len(), 2);
     assert_eq!(shelf.recall(wanted(2).id, 50_000), Some(part(2, 1)));
-    shelf.put(wanted(1).id, &object(1)).unwrap();
+    shelf.put(Checked::of(&object(1))).unwrap();
     assert_eq!(shelf.object(wanted(1).id).unwrap().unwrap(), object(1));
     // A block that was still on its way to the disk leaves nothing behind.
     shelf.keep(&part(1, 1));

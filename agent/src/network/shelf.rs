@@ -13,7 +13,7 @@ use manifest::release::plan::Wanted;
 use store::disk::DiskError;
 use store::heads::{Form, Head, Heads};
 use store::installed::Installed;
-use store::objects::{ObjectError, Objects};
+use store::objects::{Checked, Objects};
 use store::partials::{Partials, Parts};
 
 use crate::applier::authority::Authority;
@@ -162,20 +162,20 @@ impl Shelf {
     /// Keeps an object; waits for the disk.
     ///
     /// # Errors
-    /// [`ObjectError`].
-    pub fn put(&self, id: ContentId, bytes: &[u8]) -> Result<(), ObjectError> {
+    /// [`DiskError`].
+    pub fn put(&self, object: Checked<'_>) -> Result<(), DiskError> {
         let mut partials = lock(&self.partials);
-        let draft = partials.finish(id, bytes)?;
+        let draft = partials.finish(object.id(), object.bytes())?;
         let mut heads = lock(&self.heads);
-        heads.remove(id)?;
+        heads.remove(object.id())?;
         let mut objects = lock(&self.objects);
         drop((partials, heads));
         match draft {
             // A draft that does not get its name has none.
             Some(draft) => objects
-                .adopt(id, bytes, &draft)
+                .adopt(object, &draft)
                 .inspect_err(|_| drop(store::disk::remove_file(&draft))),
-            None => objects.put(id, bytes),
+            None => objects.put(object),
         }
     }
 
