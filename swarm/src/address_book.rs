@@ -17,8 +17,8 @@ use manifest::time::UnixTime;
 use crate::address::{self, is_local, is_loopback, relay};
 use crate::dice::Dice;
 use crate::limits::{
-    CHOSEN_PEERS, MAX_ADDRESSES, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY, MAX_KNOWN_PEERS,
-    MAX_PEERS_FROM_ONE,
+    CHOSEN_PEERS, MAX_ADDRESSES, MAX_EXCHANGED_AGAIN, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY,
+    MAX_KNOWN_PEERS, MAX_PEERS_FROM_ONE,
 };
 use crate::peer_exchange::Met;
 
@@ -91,6 +91,8 @@ struct Place {
 #[derive(Debug)]
 struct Record {
     said: UnixTime,
+    /// Records that came later have larger numbers.
+    number: u64,
     /// Whether it means something on a local network only.
     local: bool,
     bytes: Bytes,
@@ -106,7 +108,7 @@ impl Place {
     }
 }
 
-/// The number of a place.
+/// The number of a place; records are counted with them.
 type PlaceId = u64;
 
 /// The machine that knows where to look.
@@ -122,6 +124,9 @@ pub struct AddressBook {
     at: HashMap<Multiaddr, PeerId>,
     /// Those among them whom we dialled.
     chosen: BTreeSet<PeerId>,
+    /// Those among them who asked whom we know, and from which number on
+    /// records are news to them.
+    answered: HashMap<PeerId, u64>,
     dials: HashMap<DialId, PlaceId>,
     /// Whether all places are taken and none can be spared, since nothing
     /// failed or ended meanwhile.
@@ -143,6 +148,7 @@ impl AddressBook {
             connected: BTreeMap::new(),
             at: HashMap::new(),
             chosen: BTreeSet::new(),
+            answered: HashMap::new(),
             dials: HashMap::new(),
             crowded: false,
             next: 0,
@@ -244,24 +250,32 @@ impl AddressBook {
         let news = addresses.iter().any(|address| !known.contains(address));
         self.learn(now, Some(peer), &addresses, source);
         if let Some(place) = self.by_peer.get(&peer).and_then(|id| self.places.get_mut(id)) {
-            place.record = Some(Record { said, local, bytes: record });
+            place.record = Some(Record { said, number: self.next, local, bytes: record });
+            self.next += 1;
         }
         news
     }
 
-    /// Signed words of members, connected ones first, for one who asks, on our
-    /// local network or not.
+    /// Signed words of members, for one who asks, on our local network or not.
+    /// A connected one that asks again is told of a few: of those that have
+    /// come since, then of connected ones, then of others.
     pub fn records(&mut self, asker: &PeerId, local: bool) -> Vec<Bytes> {
-        let mut found: Vec<(bool, u64, &Bytes)> = Vec::new();
+        let told = match self.connected.contains_key(asker) {
+            true => self.answered.insert(*asker, self.next),
+            false => None,
+        };
+        let mut found: Vec<(bool, bool, u64, &Bytes)> = Vec::new();
         for place in self.places.values() {
             let (Some(peer), Some(record)) = (place.peer, &place.record) else { continue };
             if peer != *asker && (local || !record.local) {
+                let old = told.is_some_and(|told| record.number < told);
                 let far = !self.connected.contains_key(&peer);
-                found.push((far, self.dice.roll(), &record.bytes));
+                found.push((old, far, self.dice.roll(), &record.bytes));
             }
         }
-        found.sort_unstable_by_key(|(far, chance, _)| (*far, *chance));
-        found.into_iter().take(MAX_EXCHANGED_PEERS).map(|(_, _, record)| record.clone()).collect()
+        found.sort_unstable_by_key(|(old, far, chance, _)| (*old, *far, *chance));
+        let most = if told.is_some() { MAX_EXCHANGED_AGAIN } else { MAX_EXCHANGED_PEERS };
+        found.into_iter().take(most).map(|(.., record)| record.clone()).collect()
     }
 
     /// The addresses that are known of a member.
@@ -306,6 +320,7 @@ impl AddressBook {
     pub fn left(&mut self, now: Instant, peer: &PeerId) {
         self.crowded = false;
         self.chosen.remove(peer);
+        self.answered.remove(peer);
         self.at.retain(|_, there| there != peer);
         let stayed = self.connected.remove(peer).map(|since| now.saturating_duration_since(since));
         let chance = self.jittered(Duration::from_secs(1));

@@ -194,6 +194,30 @@ fn records_are_handed_on_except_to_their_own_peer() {
     assert_eq!(book.records(&PeerId::random(), true).len(), 2);
 }
 
+#[test]
+fn who_asks_again_is_told_of_a_few_the_newest_first() {
+    let now = epoch();
+    let (mut book, asker) = (book(), PeerId::random());
+    let meet = |book: &mut AddressBook, host| {
+        let peer = PeerId::random();
+        let far = vec![format!("/ip4/10.{host}.0.1/tcp/1").parse().unwrap()];
+        book.learn_record(now, met(peer, &far, 1), Source::Member(peer));
+        Bytes::from(peer.to_bytes())
+    };
+    (0..50).for_each(|host| drop(meet(&mut book, host)));
+    assert_eq!(book.records(&asker, true).len(), MAX_EXCHANGED_PEERS, "a stranger");
+    book.joined(now, asker);
+    assert_eq!(book.records(&asker, true).len(), MAX_EXCHANGED_PEERS);
+    let new: Vec<Bytes> = (100..103).map(|host| meet(&mut book, host)).collect();
+    let again = book.records(&asker, true);
+    assert_eq!(again.len(), MAX_EXCHANGED_AGAIN);
+    assert!(again[..3].iter().all(|record| new.contains(record)));
+    assert!(book.records(&asker, true).iter().any(|record| !new.contains(record)));
+    book.left(now, &asker);
+    book.joined(now, asker);
+    assert_eq!(book.records(&asker, true).len(), MAX_EXCHANGED_PEERS, "it may have forgotten");
+}
+
 /// Two that are told of each other dial once, not twice: the smaller id's
 /// connection is the one that both would keep.
 #[test]

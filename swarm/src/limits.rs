@@ -205,6 +205,9 @@ pub const MAX_ADDRESSES: usize = 8;
 /// Members in one answer of peer exchange.
 pub const MAX_EXCHANGED_PEERS: usize = 32;
 
+/// Members that one peer tells another of when it is asked again.
+pub const MAX_EXCHANGED_AGAIN: usize = 8;
+
 /// Members learned from one peer.
 pub const MAX_PEERS_FROM_ONE: usize = 64;
 
