@@ -2,7 +2,8 @@
 //!
 //! Whoever just came is asked at once and a few times more, since others may
 //! be on their way to it; later on each peer is asked now and then, which also
-//! shows whether it is still there.
+//! shows whether it is still there. Who was gone for a moment only, as guests of
+//! a full node are, is asked no more often for that.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,12 +11,15 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 
 use crate::dice::Dice;
+use crate::limits::MAX_KNOWN_PEERS;
 
 /// When a new peer is asked whom it knows, after it came.
 const ASK_AFTER: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(1_000), Duration::from_secs(4), Duration::from_secs(15)];
 /// How often it is asked later on.
 const ASK_EVERY: Duration = Duration::from_secs(300);
+/// So long after it was due whoever has left counts as new when it comes.
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// Peers that are told when a member comes, or comes back elsewhere.
 pub const TOLD: usize = 8;
 
@@ -30,6 +34,8 @@ struct Known {
 #[derive(Debug)]
 pub struct Acquaintance {
     peers: BTreeMap<PeerId, Known>,
+    /// Those who left a while ago at most, [`MAX_KNOWN_PEERS`] of them.
+    gone: BTreeMap<PeerId, Known>,
     dice: Dice,
 }
 
@@ -37,17 +43,26 @@ impl Acquaintance {
     /// Without peers; chance comes from `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { peers: BTreeMap::new(), dice: Dice::new(seed) }
+        Self { peers: BTreeMap::new(), gone: BTreeMap::new(), dice: Dice::new(seed) }
     }
 
     /// A member came. Auditors listen nowhere and have to dial everybody.
     pub fn joined(&mut self, now: Instant, peer: PeerId, auditor: bool) {
-        self.peers.insert(peer, Known { auditor, asked: 0, ask_at: now });
+        self.gone.retain(|_, known| now < known.ask_at + REMEMBERED);
+        let known = match self.gone.remove(&peer) {
+            Some(known) => Known { auditor, ..known },
+            None => Known { auditor, asked: 0, ask_at: now },
+        };
+        self.peers.insert(peer, known);
     }
 
     /// A member is gone.
     pub fn left(&mut self, peer: &PeerId) {
-        self.peers.remove(peer);
+        if let Some(known) = self.peers.remove(peer)
+            && self.gone.len() < MAX_KNOWN_PEERS
+        {
+            self.gone.insert(*peer, known);
+        }
     }
 
     /// Whom to ask now; more often while we know too few members.
@@ -110,6 +125,30 @@ mod tests {
             known.left(&peer);
             assert_eq!(known.next_deadline(), None);
         }
+    }
+
+    #[test]
+    fn who_was_gone_for_a_moment_is_asked_no_more_often() {
+        let (begin, second) = (epoch(), Duration::from_secs(1));
+        let mut known = Acquaintance::new(1);
+        let peer = PeerId::random();
+        let mut asked = 0;
+        // A guest that comes and goes each second.
+        for n in 0..60 {
+            known.joined(begin + second * n, peer, false);
+            asked += known.due(begin + second * n, true).len();
+            known.left(&peer);
+        }
+        assert_eq!(asked, ASK_AFTER.len());
+        known.joined(begin + ASK_EVERY * 2, peer, false);
+        assert_eq!(known.due(begin + ASK_EVERY * 2, true), [peer]);
+        for _ in 0..2 * MAX_KNOWN_PEERS {
+            let other = PeerId::random();
+            known.joined(begin, other, false);
+            known.due(begin, true);
+            known.left(&other);
+        }
+        assert_eq!(known.gone.len(), MAX_KNOWN_PEERS);
     }
 
     #[test]

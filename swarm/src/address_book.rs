@@ -18,7 +18,7 @@ use crate::address::{self, is_local, is_loopback, relay};
 use crate::dice::Dice;
 use crate::limits::{
     CHOSEN_PEERS, MAX_ADDRESSES, MAX_EXCHANGED_AGAIN, MAX_EXCHANGED_PEERS, MAX_KNOWN_NEARBY,
-    MAX_KNOWN_PEERS, MAX_PEERS_FROM_ONE,
+    MAX_KNOWN_PEERS, MAX_PEERS_FROM_ONE, MAX_PEERS_OF_ORIGIN,
 };
 use crate::peer_exchange::Met;
 
@@ -36,6 +36,10 @@ const LONGEST_PAUSE_GIVEN: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A connection that lasted so long was worth having.
 const STEADY: Duration = Duration::from_secs(20);
+/// So long who asked whom we know is told of others when it asks again.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// So many that asked are remembered.
+const MAX_ANSWERED: usize = 2 * MAX_PEERS_OF_ORIGIN;
 /// A hint that failed so often is forgotten.
 const MOST_FAILURES: u32 = 8;
 
@@ -124,9 +128,9 @@ pub struct AddressBook {
     at: HashMap<Multiaddr, PeerId>,
     /// Those among them whom we dialled.
     chosen: BTreeSet<PeerId>,
-    /// Those among them who asked whom we know, and from which number on
-    /// records are news to them.
-    answered: HashMap<PeerId, u64>,
+    /// Those who asked whom we know, when, and from which number on records are
+    /// news to them.
+    answered: HashMap<PeerId, (Instant, u64)>,
     dials: HashMap<DialId, PlaceId>,
     /// Whether all places are taken and none can be spared, since nothing
     /// failed or ended meanwhile.
@@ -257,13 +261,18 @@ impl AddressBook {
     }
 
     /// Signed words of members, for one who asks, on our local network or not.
-    /// A connected one that asks again is told of a few: of those that have
-    /// come since, then of connected ones, then of others.
-    pub fn records(&mut self, asker: &PeerId, local: bool) -> Vec<Bytes> {
-        let told = match self.connected.contains_key(asker) {
-            true => self.answered.insert(*asker, self.next),
-            false => None,
-        };
+    /// Who asks again, even if it was gone for a moment, is told of a few: of
+    /// those that have come since, then of connected ones, then of others.
+    pub fn records(&mut self, now: Instant, asker: &PeerId, local: bool) -> Vec<Bytes> {
+        if self.answered.len() >= MAX_ANSWERED {
+            let here = |peer: &PeerId| self.connected.contains_key(peer);
+            self.answered.retain(|peer, (at, _)| here(peer) || now < *at + REMEMBERED);
+            if self.answered.len() >= MAX_ANSWERED {
+                self.answered.clear();
+            }
+        }
+        let told = self.answered.insert(*asker, (now, self.next));
+        let told = told.filter(|(at, _)| now < *at + REMEMBERED).map(|(_, number)| number);
         let mut found: Vec<(bool, bool, u64, &Bytes)> = Vec::new();
         for place in self.places.values() {
             let (Some(peer), Some(record)) = (place.peer, &place.record) else { continue };
@@ -320,7 +329,6 @@ impl AddressBook {
     pub fn left(&mut self, now: Instant, peer: &PeerId) {
         self.crowded = false;
         self.chosen.remove(peer);
-        self.answered.remove(peer);
         self.at.retain(|_, there| there != peer);
         let stayed = self.connected.remove(peer).map(|since| now.saturating_duration_since(since));
         let chance = self.jittered(Duration::from_secs(1));

@@ -190,8 +190,8 @@ fn records_are_handed_on_except_to_their_own_peer() {
     for (peer, host) in [(a, 1), (b, 2)] {
         book.learn_record(now, met(peer, &at(host), 1), Source::Member(peer));
     }
-    assert_eq!(book.records(&a, true), [Bytes::from(b.to_bytes())]);
-    assert_eq!(book.records(&PeerId::random(), true).len(), 2);
+    assert_eq!(book.records(now, &a, true), [Bytes::from(b.to_bytes())]);
+    assert_eq!(book.records(now, &PeerId::random(), true).len(), 2);
 }
 
 #[test]
@@ -205,17 +205,18 @@ fn who_asks_again_is_told_of_a_few_the_newest_first() {
         Bytes::from(peer.to_bytes())
     };
     (0..50).for_each(|host| drop(meet(&mut book, host)));
-    assert_eq!(book.records(&asker, true).len(), MAX_EXCHANGED_PEERS, "a stranger");
-    book.joined(now, asker);
-    assert_eq!(book.records(&asker, true).len(), MAX_EXCHANGED_PEERS);
+    assert_eq!(book.records(now, &asker, true).len(), MAX_EXCHANGED_PEERS);
     let new: Vec<Bytes> = (100..103).map(|host| meet(&mut book, host)).collect();
-    let again = book.records(&asker, true);
+    let again = book.records(now, &asker, true);
     assert_eq!(again.len(), MAX_EXCHANGED_AGAIN);
     assert!(again[..3].iter().all(|record| new.contains(record)));
-    assert!(book.records(&asker, true).iter().any(|record| !new.contains(record)));
-    book.left(now, &asker);
-    book.joined(now, asker);
-    assert_eq!(book.records(&asker, true).len(), MAX_EXCHANGED_PEERS, "it may have forgotten");
+    assert!(book.records(now, &asker, true).iter().any(|record| !new.contains(record)));
+    let later = now + REMEMBERED;
+    assert_eq!(book.records(later, &asker, true).len(), MAX_EXCHANGED_PEERS, "as if it were new");
+    for _ in 0..2 * MAX_ANSWERED {
+        book.records(later, &PeerId::random(), true);
+        assert!(book.answered.len() <= MAX_ANSWERED);
+    }
 }
 
 /// Two that are told of each other dial once, not twice: the smaller id's

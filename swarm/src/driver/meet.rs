@@ -135,7 +135,11 @@ impl Driver {
         let told = self.on_peers_told(asker, question);
         let asks = told.iter().all(|peer| peer == asker);
         let local = self.is_local(asker);
-        if asks { peer_exchange::encode(&self.book.records(asker, local)) } else { Vec::new() }
+        if asks {
+            peer_exchange::encode(&self.book.records(now(), asker, local))
+        } else {
+            Vec::new()
+        }
     }
 
     /// Tells a few peers what a member has just said of itself.

@@ -299,7 +299,7 @@ impl World {
                 self.told(member, other, record.as_slice());
                 let asker = self.members[other].peer;
                 let Some(life) = self.members[member].life.as_mut() else { return };
-                let known = life.book.records(&asker, false);
+                let known = life.book.records(now, &asker, false);
                 self.send(member, wire, Parcel::Tell(known));
             }
             Parcel::Tell(records) => self.told(member, other, &records),
