@@ -15,6 +15,7 @@ use crate::literals::WAYS_APART;
 use crate::matcher::{self, Habit};
 use crate::mixture;
 use crate::old::Old;
+use crate::randomness::looks_random;
 use crate::read_at::ReadAt;
 use crate::segment::Segment;
 use crate::selection;
@@ -48,6 +49,11 @@ const FEW_BYTES: usize = 8 << 10;
 
 /// Deltas above this owe little to what zones cost to tell.
 const NEARLY_NOTHING: usize = 2 << 10;
+
+/// What looks random is looked at in places so far apart, for so many bytes
+/// that are known.
+const PROBE_EVERY: usize = 32;
+const PROBE_BYTES: usize = 12;
 
 /// A mixture, or hints, must promise to save so many bytes.
 const LEAST_SAVED: usize = 32;
@@ -111,6 +117,9 @@ impl Attempt<'_> {
     pub(crate) fn smallest(&self) -> Found {
         let target_mark = mark(&blake3::hash(self.piece));
         let mut best = Best { delta: self.whole(target_mark), told: None, tried: Vec::new() };
+        if looks_random(self.piece) && !self.is_known() {
+            return Found { delta: best.delta, tried: best.tried };
+        }
         let [first, second] = HABITS;
         self.try_habit(&mut best, target_mark, first);
         // Of what is packed already another habit finds as little.
@@ -164,6 +173,14 @@ impl Attempt<'_> {
         let is_allowed = segments.len() as u64 <= max_copies(self.piece.len() as u64);
         let target_mark = mark(&blake3::hash(self.piece));
         is_allowed.then(|| self.coded(target_mark, &segments, (true, 0)).0)
+    }
+
+    /// Whether any run of some length is an old one: what looks random has no
+    /// short ones that are worth a copy, and to look for those takes longest.
+    fn is_known(&self) -> bool {
+        let probes = (0..self.masked.len()).step_by(PROBE_EVERY);
+        let mut found = probes.map(|at| self.index.longest(&self.masked[at..]).len);
+        found.any(|len| len >= PROBE_BYTES)
     }
 
     /// Whether much is new and nothing made that shorter.

@@ -39,6 +39,7 @@ pub mod old;
 pub mod options;
 mod parser;
 mod pe;
+mod randomness;
 pub mod read_at;
 mod references;
 pub mod samples;
