@@ -29,6 +29,10 @@ const FILTERED: usize = 4;
 /// In texts up to this, a match of one byte less is rare too, and looked for.
 const SHORT_TEXT: usize = 1 << 20;
 
+/// From so many bytes on suffixes are told apart by a byte more before they are
+/// searched: 64 MiB then spare a third of the steps, each of which waits for memory.
+const LONG_TEXT: usize = 64 << 20;
+
 /// Bits of a filter for each byte of text, at least.
 const FILTER_SPACE: usize = 4;
 
@@ -108,8 +112,10 @@ impl Part {
 struct Order {
     /// Where the suffixes start in the part, in the order of their bytes.
     suffixes: Vec<i32>,
-    /// Where in `suffixes` those begin that start with these two bytes or larger ones.
+    /// Where in `suffixes` those begin that start with these few bytes or larger ones.
     buckets: Vec<u32>,
+    /// How many bytes that are.
+    depth: usize,
     filter: Filter,
 }
 
@@ -241,20 +247,22 @@ impl<'a> Index<'a> {
 impl Order {
     fn of(part: &[u8]) -> Self {
         let suffixes = if part.is_empty() { Vec::new() } else { sorted_suffixes(part) };
-        Self { suffixes, buckets: bucket_starts(part), filter: Filter::of(part) }
+        let depth = if part.len() < LONG_TEXT { 2 } else { 3 };
+        let buckets = bucket_starts(part, depth);
+        Self { suffixes, buckets, depth, filter: Filter::of(part) }
     }
 
-    /// Where suffixes stand that begin with these two bytes.
-    fn bucket(&self, [first, second]: [u8; 2]) -> Range<usize> {
-        let key = usize::from(first) << 8 | usize::from(second);
-        self.buckets[key] as usize..self.buckets[key + 1] as usize
+    /// Where suffixes stand that begin as `pattern` does, which may be too short
+    /// to tell.
+    fn bucket(&self, pattern: &[u8]) -> Option<Range<usize>> {
+        let key = key(pattern.get(..self.depth)?, self.depth);
+        Some(self.buckets[key] as usize..self.buckets[key + 1] as usize)
     }
 
     fn longest(&self, text: &[u8], pattern: &[u8]) -> Match {
-        let Some(first) = pattern.first_chunk() else {
+        let Some(Range { start: mut low, end: mut high }) = self.bucket(pattern) else {
             return Match::default();
         };
-        let Range { start: mut low, end: mut high } = self.bucket(*first);
         // All suffixes between share as many bytes with the pattern as both borders do.
         let (mut low_common, mut high_common) = (0, 0);
         let mut best = Match::default();
@@ -283,7 +291,7 @@ impl Order {
     /// Among the suffixes that begin with the bytes that are `matched`, like that
     /// at `rank`, the one nearest to `expected`.
     fn nearest(&self, text: &[u8], matched: &[u8], rank: usize, expected: usize) -> usize {
-        let bucket = matched.first_chunk().map_or(rank..rank + 1, |first| self.bucket(*first));
+        let bucket = self.bucket(matched).unwrap_or(rank..rank + 1);
         let equal = |&&at: &&i32| text[at as usize..].starts_with(matched);
         let below = self.suffixes[bucket.start..rank].iter().rev().take(NEIGHBOURS);
         let above = self.suffixes[rank..bucket.end].iter().take(NEIGHBOURS);
@@ -321,17 +329,25 @@ fn sorted_suffixes(text: &[u8]) -> Vec<i32> {
         .into_vec()
 }
 
-fn bucket_starts(text: &[u8]) -> Vec<u32> {
-    let mut starts = vec![0u32; 65536 + 1];
-    for pair in text.windows(2) {
-        starts[(usize::from(pair[0]) << 8 | usize::from(pair[1])) + 1] += 1;
+/// The number of a bucket: `first` has at most `depth` bytes.
+fn key(first: &[u8], depth: usize) -> usize {
+    let key = first.iter().fold(0, |key, byte| key << 8 | usize::from(*byte));
+    key << (8 * (depth - first.len()))
+}
+
+fn bucket_starts(text: &[u8], depth: usize) -> Vec<u32> {
+    let mut starts = vec![0u32; (1 << (8 * depth)) + 1];
+    for first in text.windows(depth) {
+        starts[key(first, depth) + 1] += 1;
     }
-    // The last suffix has one byte and sorts before all that continue with another.
-    if let Some(&last) = text.last() {
-        starts[(usize::from(last) << 8) + 1] += 1;
+    // The last suffixes are shorter, and sort before all that go on.
+    for len in 1..depth.min(text.len() + 1) {
+        starts[key(&text[text.len() - len..], depth) + 1] += 1;
     }
-    for key in 0..65536 {
-        starts[key + 1] += starts[key];
+    let mut sum = 0;
+    for start in &mut starts {
+        sum += *start;
+        *start = sum;
     }
     starts
 }
@@ -371,6 +387,30 @@ mod tests {
         for at in 0..=text.len() - FILTERED {
             assert_eq!(found(&index, &text[at..], at), (at, text.len() - at));
         }
+    }
+
+    #[test]
+    fn buckets_of_any_depth_hold_what_begins_so() {
+        let text = b"mississippi mississippi banana\0\0\0\xff\xff";
+        let suffixes = sorted_suffixes(text);
+        for depth in [2, 3] {
+            let (buckets, filter) = (bucket_starts(text, depth), Filter::of(text));
+            let order = Order { suffixes: suffixes.clone(), buckets, depth, filter };
+            for at in 0..=text.len() - depth {
+                let begins = |&at: &i32| &text[at as usize..];
+                let here = order.bucket(&text[at..]).expect("it is long enough");
+                let found = order.suffixes[here.clone()].iter();
+                assert!(found.map(begins).all(|suffix| suffix[..depth.min(suffix.len())]
+                    == text[at..at + depth.min(suffix.len())]));
+                let all = order.suffixes.iter().map(begins);
+                let all = all.filter(|suffix| suffix.starts_with(&text[at..at + depth]));
+                assert!(here.len() >= all.count(), "depth {depth} at {at}");
+                assert_eq!(order.longest(text, &text[at..]).len, text.len() - at);
+            }
+            assert_eq!(order.bucket(&text[..depth - 1]), None);
+        }
+        assert_eq!(bucket_starts(b"", 3).last(), Some(&0));
+        assert_eq!(bucket_starts(b"x", 3).last(), Some(&1));
     }
 
     #[test]
