@@ -92,6 +92,7 @@ fn growth(area: &Area<'_>, caption: &str, runs: &[Run], lines: &[Line<'_>]) -> D
     let most = runs.iter().map(at).fold(0.0, f64::max).max(least + 1.0);
     let mut chart = ChartBuilder::on(area)
         .margin(14)
+        .margin_right(34)
         .caption(caption, ("sans-serif", 15))
         .x_label_area_size(28)
         .y_label_area_size(48)
