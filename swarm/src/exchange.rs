@@ -611,3 +611,6 @@ impl Exchange {
 #[cfg(test)]
 #[path = "exchange_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod restart_tests;
