@@ -51,6 +51,7 @@ pub mod peer_exchange;
 pub mod picker;
 pub mod purse;
 pub mod reach;
+mod rebinding;
 pub mod remembered;
 pub mod serving;
 pub mod shelf;

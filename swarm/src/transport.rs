@@ -29,6 +29,7 @@ use crate::limits::MAX_STREAMS;
 use crate::muxer::Multiplex;
 use crate::odometer::Odometer;
 use crate::reach::message::{Spot, Way};
+use crate::rebinding::Rebinding;
 
 /// What stands in the clear before Noise, in every workgroup alike.
 const NAME: &str = "/updraft/1";
@@ -83,8 +84,8 @@ fn noise(keypair: &Keypair) -> noise::Config {
     noise::Config::new(keypair).expect("an ed25519 key signs a Noise key")
 }
 
-fn tcp() -> tcp::tokio::Transport {
-    tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+fn tcp() -> Rebinding<tcp::tokio::Transport> {
+    Rebinding(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)))
 }
 
 /// Noise, the gate and a multiplexer on whatever carries bytes.

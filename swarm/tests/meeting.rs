@@ -60,6 +60,19 @@ async fn where_quic_finds_a_way_it_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_somebody_else_has_at_another_address_keeps_nobody_from_dialling() {
+    let group = TestWorkgroup::new(1);
+    let origin = Node::start(options(&group, 1, Role::Seeder, TCP));
+    // What is dialled leaves from the port where we listen, at any address.
+    let other = std::net::TcpListener::bind("127.0.0.66:0").unwrap();
+    let listen = format!("/ip4/127.0.0.1/tcp/{}", other.local_addr().unwrap().port());
+    let mut options = options(&group, 2, Role::Member, &listen);
+    options.bootstrap = vec![origin.address().await];
+    let node = Node::start(options);
+    within(20, node.has_peers(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_origin_dead_a_newcomer_finds_all_through_a_remembered_member() {
     let group = TestWorkgroup::new(1);
     let origin = Node::start(options(&group, 1, Role::Seeder, TCP));
