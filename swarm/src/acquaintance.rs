@@ -2,8 +2,9 @@
 //!
 //! Whoever just came is asked at once and a few times more, since others may
 //! be on their way to it; later on each peer is asked now and then, which also
-//! shows whether it is still there. Who was gone for a moment only, as guests of
-//! a full node are, is asked no more often for that.
+//! shows whether it is still there. Who comes and goes, as guests of a full node
+//! do, is asked no more often for that; who stayed and comes back is asked at
+//! once, since the question tells it where we are now.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ const ASK_AFTER: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(1_000), Duration::from_secs(4), Duration::from_secs(15)];
 /// How often it is asked later on.
 const ASK_EVERY: Duration = Duration::from_secs(300);
+/// Who was here for so long was no guest.
+const STAYED: Duration = Duration::from_secs(20);
 /// So long after it was due whoever has left counts as new when it comes.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// Peers that are told when a member comes, or comes back elsewhere.
@@ -26,6 +29,7 @@ pub const TOLD: usize = 8;
 #[derive(Debug)]
 struct Known {
     auditor: bool,
+    since: Instant,
     asked: usize,
     ask_at: Instant,
 }
@@ -34,7 +38,7 @@ struct Known {
 #[derive(Debug)]
 pub struct Acquaintance {
     peers: BTreeMap<PeerId, Known>,
-    /// Those who left a while ago at most, [`MAX_KNOWN_PEERS`] of them.
+    /// Those who left soon, a while ago at most, [`MAX_KNOWN_PEERS`] of them.
     gone: BTreeMap<PeerId, Known>,
     dice: Dice,
 }
@@ -50,15 +54,16 @@ impl Acquaintance {
     pub fn joined(&mut self, now: Instant, peer: PeerId, auditor: bool) {
         self.gone.retain(|_, known| now < known.ask_at + REMEMBERED);
         let known = match self.gone.remove(&peer) {
-            Some(known) => Known { auditor, ..known },
-            None => Known { auditor, asked: 0, ask_at: now },
+            Some(known) => Known { auditor, since: now, ..known },
+            None => Known { auditor, since: now, asked: 0, ask_at: now },
         };
         self.peers.insert(peer, known);
     }
 
     /// A member is gone.
-    pub fn left(&mut self, peer: &PeerId) {
+    pub fn left(&mut self, now: Instant, peer: &PeerId) {
         if let Some(known) = self.peers.remove(peer)
+            && now < known.since + STAYED
             && self.gone.len() < MAX_KNOWN_PEERS
         {
             self.gone.insert(*peer, known);
@@ -86,6 +91,8 @@ impl Acquaintance {
     /// Has some peers, `first` before all others, asked at once: the question
     /// tells them where we are.
     pub fn hurry(&mut self, now: Instant, first: impl Fn(&PeerId) -> bool) {
+        // Whoever comes back is to hear of it, too.
+        self.gone.clear();
         let mut peers: Vec<_> = self.peers.iter_mut().collect();
         peers.sort_by_key(|(peer, _)| !first(peer));
         peers.into_iter().take(TOLD).for_each(|(_, known)| known.ask_at = now);
@@ -122,7 +129,7 @@ mod tests {
                 assert_eq!(known.due(now, lonely), [peer]);
                 assert_eq!(known.due(now, lonely), []);
             }
-            known.left(&peer);
+            known.left(begin, &peer);
             assert_eq!(known.next_deadline(), None);
         }
     }
@@ -137,7 +144,7 @@ mod tests {
         for n in 0..60 {
             known.joined(begin + second * n, peer, false);
             asked += known.due(begin + second * n, true).len();
-            known.left(&peer);
+            known.left(begin + second * n, &peer);
         }
         assert_eq!(asked, ASK_AFTER.len());
         known.joined(begin + ASK_EVERY * 2, peer, false);
@@ -146,9 +153,26 @@ mod tests {
             let other = PeerId::random();
             known.joined(begin, other, false);
             known.due(begin, true);
-            known.left(&other);
+            known.left(begin, &other);
         }
         assert_eq!(known.gone.len(), MAX_KNOWN_PEERS);
+    }
+
+    #[test]
+    fn who_stayed_or_may_not_know_where_we_are_is_asked_at_once() {
+        let begin = epoch();
+        let mut known = Acquaintance::new(1);
+        let peer = PeerId::random();
+        known.joined(begin, peer, false);
+        assert_eq!(known.due(begin, false), [peer]);
+        known.left(begin + STAYED, &peer);
+        known.joined(begin + STAYED, peer, false);
+        assert_eq!(known.due(begin + STAYED, false), [peer]);
+        // It leaves at once, and then we move.
+        known.left(begin + STAYED, &peer);
+        known.hurry(begin + STAYED, |_| false);
+        known.joined(begin + STAYED, peer, false);
+        assert_eq!(known.due(begin + STAYED, false), [peer]);
     }
 
     #[test]

@@ -265,8 +265,7 @@ impl AddressBook {
     /// those that have come since, then of connected ones, then of others.
     pub fn records(&mut self, now: Instant, asker: &PeerId, local: bool) -> Vec<Bytes> {
         if self.answered.len() >= MAX_ANSWERED {
-            let here = |peer: &PeerId| self.connected.contains_key(peer);
-            self.answered.retain(|peer, (at, _)| here(peer) || now < *at + REMEMBERED);
+            self.answered.retain(|_, (at, _)| now < *at + REMEMBERED);
             if self.answered.len() >= MAX_ANSWERED {
                 self.answered.clear();
             }

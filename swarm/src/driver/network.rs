@@ -285,7 +285,7 @@ impl Driver {
         if let Some(key) = gone {
             self.peers.remove(&id);
             self.book.left(now(), &id);
-            self.acquaintance.left(&id);
+            self.acquaintance.left(now(), &id);
             self.tell(Event::Gone { peer: key });
         }
     }

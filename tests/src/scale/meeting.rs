@@ -115,7 +115,7 @@ impl World {
         life.wires.remove(&peer);
         life.exchange.handle(self.now, Input::Left(LinkId(wire)));
         life.book.left(self.now, &peer);
-        life.acquaintance.left(&peer);
+        life.acquaintance.left(self.now, &peer);
         life.crowd.leave(&peer);
         life.stir(self.now);
         self.drive(member);
