@@ -36,15 +36,10 @@ pub(crate) fn hash(reader: impl Read + Send, expected_len: u64) -> io::Result<(u
     if expected_len < LONG_BYTES { hash_short(reader) } else { hash_long(reader) }
 }
 
-fn hash_short(mut reader: impl Read) -> io::Result<(u64, ContentId)> {
-    let mut hashed = Hashed::default();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match read_some(&mut reader, &mut chunk)? {
-            0 => return Ok(hashed.finish()),
-            len => hashed.update(&chunk[..len]),
-        }
-    }
+fn hash_short(reader: impl Read) -> io::Result<(u64, ContentId)> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(reader)?;
+    Ok(finished(&hasher))
 }
 
 fn hash_long(mut reader: impl Read + Send) -> io::Result<(u64, ContentId)> {
@@ -64,31 +59,18 @@ fn hash_long(mut reader: impl Read + Send) -> io::Result<(u64, ContentId)> {
             }
             Ok(())
         });
-        let mut hashed = Hashed::default();
+        let mut hasher = blake3::Hasher::new();
         for (chunk, len) in filled {
-            hashed.update(&chunk[..len]);
+            hasher.update(&chunk[..len]);
             // At the end nobody needs it.
             let _ = spent.send(chunk);
         }
-        reading.join().expect("reading does not panic").map(|()| hashed.finish())
+        reading.join().expect("reading does not panic").map(|()| finished(&hasher))
     })
 }
 
-#[derive(Default)]
-struct Hashed {
-    hasher: blake3::Hasher,
-    len: u64,
-}
-
-impl Hashed {
-    fn update(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-    }
-
-    fn finish(&self) -> (u64, ContentId) {
-        (self.len, self.hasher.finalize().into())
-    }
+fn finished(hasher: &blake3::Hasher) -> (u64, ContentId) {
+    (hasher.count(), hasher.finalize().into())
 }
 
 fn read_some(reader: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
